@@ -1,0 +1,3 @@
+//! Collector, store and decoder for the randomized reports of [`deniable`].
+
+pub mod decode;

@@ -1,0 +1,9 @@
+//! The `deniable` command.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}
