@@ -1,13 +1,44 @@
 //! Local differential privacy for product analytics.
+//!
+//! A device turns a value into a randomized [`Report`] that proves nothing about the person who holds it, and a
+//! server decodes the crowd's figures from many. This crate is the device's side and what both sides share:
+//!
+//! - [`Params`]: the shape of a report and the stages that randomize it, with their privacy loss ε₁ and ε∞;
+//! - [`Encoder`]: from a [`Value`] to a [`Report`];
+//! - [`write_batch`] and [`Batch`]: reports on their way to a collector.
+//!
+//! The core has no clock, thread, file, socket or global: randomness is an argument, and it runs without `std`.
+//!
+//! # Features
+//! - `system-entropy` (default): [`SystemEntropy`], the operating system's or the page's generator.
+//! - `rappor-compat`: what google/rappor computes, for reading its data.
+//! - `test-util`: a seedable [`Randomness`], for tests alone.
+
 #![no_std]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bloom;
+mod encoder;
+mod entropy;
+mod identity;
+mod metric;
 mod params;
 mod privacy;
 mod probability;
+mod report;
+mod response;
 
+pub use bloom::bloom_bits;
+pub use encoder::{EncodeError, Encoder, MAX_VALUE_BYTES, Permanent, Signal, Value};
+#[cfg(feature = "system-entropy")]
+pub use entropy::SystemEntropy;
+pub use entropy::{Entropy, EntropyError, Randomness};
+pub use identity::DeviceSecret;
+pub use metric::{Epoch, MAX_METRIC_BYTES, MetricError, MetricId, Stream, fits};
 pub use params::{Encoding, Fingerprint, MAX_BITS, MAX_COHORTS, MAX_HASHES, Params, ParamsError, Response};
 pub use privacy::{Channel, Epsilon};
 pub use probability::{Probability, ProbabilityError};
+pub use report::{Batch, BatchError, BatchId, Bits, MAX_BATCH_BYTES, Report, Section, write_batch};

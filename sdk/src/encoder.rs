@@ -1,0 +1,251 @@
+//! The encoder: a value goes in, a randomized report comes out, and the value goes no further.
+//!
+//! ```text
+//! value ─► signal ─► permanent response ─► instantaneous response ─► report
+//! ```
+//!
+//! The signal is the value's bits; the permanent response is a function of the device secret and the signal; the
+//! instantaneous response is drawn anew for each report. Either stage may be absent from the parameters.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use zeroize::Zeroize;
+
+use crate::bloom::bloom_bits;
+use crate::entropy::Randomness;
+use crate::identity::{DeviceSecret, PermanentCoins};
+use crate::metric::{Epoch, MetricId, Stream};
+use crate::params::{Encoding, Params};
+use crate::report::{Bits, Report};
+use crate::response::Sampler;
+
+/// The most bytes in a value of an open set of strings.
+pub const MAX_VALUE_BYTES: usize = 4096;
+
+/// An answer to a metric's question, before anything is randomized.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// One of a closed list, by its place from 0: for the direct and unary encodings.
+    Choice(usize),
+    /// Several of a closed list, at most h of them and perhaps none: for the unary encoding.
+    Choices(&'a [usize]),
+    /// A string of an open set: for the Bloom encoding.
+    Text(&'a str),
+}
+
+impl Value<'_> {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Choice(_) => "a choice",
+            Self::Choices(_) => "a set of choices",
+            Self::Text(_) => "a text",
+        }
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    /// Says what kind of value it is, and never which.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({})", self.kind())
+    }
+}
+
+/// The bits that a value sets, before anything is randomized. It is wiped from memory when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signal(Bits);
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        self.0.as_raw_mut_slice().zeroize();
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signal(..)")
+    }
+}
+
+/// A signal through the permanent stage: what a device says for ever when its value is this one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Permanent(Signal);
+
+impl fmt::Debug for Permanent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Permanent(..)")
+    }
+}
+
+/// Makes the reports of one device for one metric version.
+///
+/// ```
+/// use deniable::{DeviceSecret, Encoder, Epoch, MetricId, Params, Randomness, SystemEntropy, Value};
+///
+/// let secret = DeviceSecret::draw(&mut SystemEntropy)?; // once per device; store it
+/// let mut randomness = Randomness::from_system()?;
+/// let params = Params::rappor(128, 2, 64, 0.5, 0.25, 0.75)?;
+/// let encoder = Encoder::new(MetricId::new("relying_party")?, 1, params, &secret);
+/// let report = encoder.encode(Value::Text("shop.example"), Epoch(20_000), &mut randomness)?;
+/// assert_eq!(report.bits().len(), 128);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Encoder {
+    params: Params,
+    stream: Arc<Stream>,
+    cohort: u16,
+    permanent: Option<(Sampler, PermanentCoins)>,
+    instantaneous: Option<Sampler>,
+}
+
+impl Encoder {
+    /// Makes the encoder of the device that holds `secret`. Its cohort follows from the secret and the metric.
+    pub fn new(metric: MetricId, version: u32, params: Params, secret: &DeviceSecret) -> Self {
+        let stream = Stream::new(metric, version, &params);
+        let cohort = secret.cohort(&stream, params.cohorts());
+        let sampler = |stage| Sampler::new(params.encoding(), params.bits(), stage);
+        Self {
+            params,
+            cohort,
+            permanent: params.permanent().map(|stage| (sampler(stage), secret.permanent(&stream, cohort))),
+            instantaneous: params.instantaneous().map(sampler),
+            stream: Arc::new(stream),
+        }
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// What its reports answer.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The cohort of this device, from 0 to m − 1.
+    pub fn cohort(&self) -> u16 {
+        self.cohort
+    }
+
+    /// Encodes one value.
+    ///
+    /// # Errors
+    /// An [`EncodeError`] if the value does not fit the parameters; no randomness is used then.
+    ///
+    /// # Privacy
+    /// The report costs ε₁, and all reports of one signal together at most ε∞.
+    pub fn encode(
+        &self,
+        value: Value<'_>,
+        epoch: Epoch,
+        randomness: &mut Randomness,
+    ) -> Result<Report, EncodeError> {
+        Ok(self.report(&self.permanent(&self.signal(value)?), epoch, randomness))
+    }
+
+    /// The bits that `value` sets.
+    ///
+    /// # Errors
+    /// An [`EncodeError`] if the value does not fit the parameters.
+    pub fn signal(&self, value: Value<'_>) -> Result<Signal, EncodeError> {
+        let mut signal = Signal(Bits::repeat(false, self.params.bits()));
+        match (self.params.encoding(), value) {
+            (Encoding::Direct | Encoding::Unary, Value::Choice(choice)) => self.set(&mut signal, choice)?,
+            (Encoding::Unary, Value::Choices(choices)) => {
+                for &choice in choices {
+                    self.set(&mut signal, choice)?;
+                }
+                let (found, limit) = (signal.0.count_ones(), self.params.hashes());
+                if found > limit {
+                    return Err(EncodeError::TooManyChoices { found, limit });
+                }
+            }
+            (Encoding::Bloom, Value::Text(text)) => {
+                let size = text.len();
+                if !(1..=MAX_VALUE_BYTES).contains(&size) {
+                    return Err(EncodeError::TextLength { size });
+                }
+                let (k, h) = (self.params.bits(), self.params.hashes());
+                bloom_bits(k, h, self.cohort, text.as_bytes()).for_each(|bit| signal.0.set(bit, true));
+            }
+            (encoding, value) => return Err(EncodeError::WrongKind { encoding, kind: value.kind() }),
+        }
+        Ok(signal)
+    }
+
+    fn set(&self, signal: &mut Signal, choice: usize) -> Result<(), EncodeError> {
+        let choices = self.params.bits();
+        if choice >= choices {
+            return Err(EncodeError::UnknownChoice { choice, choices });
+        }
+        signal.0.set(choice, true);
+        Ok(())
+    }
+
+    /// The permanent response to a signal: the same for ever, derived and not stored.
+    pub fn permanent(&self, signal: &Signal) -> Permanent {
+        let mut permanent = signal.clone();
+        if let Some((sampler, coins)) = &self.permanent {
+            let signal = signal.0.as_raw_slice();
+            sampler.respond(signal, permanent.0.as_raw_mut_slice(), &mut coins.for_signal(signal));
+        }
+        Permanent(permanent)
+    }
+
+    /// Draws a report from a permanent response.
+    pub fn report(&self, permanent: &Permanent, epoch: Epoch, randomness: &mut Randomness) -> Report {
+        let mut bits = permanent.0.0.clone();
+        if let Some(sampler) = &self.instantaneous {
+            sampler.respond(permanent.0.0.as_raw_slice(), bits.as_raw_mut_slice(), randomness.generator());
+        }
+        Report::new(Arc::clone(&self.stream), epoch, self.cohort, bits)
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder")
+            .field("stream", &self.stream)
+            .field("params", &self.params)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A value that the parameters have no place for. It names the limit, never a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The value is of a kind that the encoding does not take.
+    #[error(
+        "the {encoding} encoding does not take {kind}: direct takes a choice, unary a choice or a set of them, bloom a text"
+    )]
+    WrongKind {
+        /// The encoding.
+        encoding: Encoding,
+        /// The kind of value.
+        kind: &'static str,
+    },
+    /// A place beyond the closed list.
+    #[error("choice {choice} is not in the list, whose {choices} choices are counted from 0")]
+    UnknownChoice {
+        /// What was given.
+        choice: usize,
+        /// The length of the list.
+        choices: usize,
+    },
+    /// A set with more names than the parameters make room for.
+    #[error("a set of {found} choices is over the limit of {limit}; raise `hashes`, or choose fewer")]
+    TooManyChoices {
+        /// The size of the set.
+        found: usize,
+        /// h.
+        limit: usize,
+    },
+    /// A text that is empty or too long.
+    #[error("a text of {size} bytes cannot be a value: 1 to {MAX_VALUE_BYTES} are allowed")]
+    TextLength {
+        /// Its size.
+        size: usize,
+    },
+}

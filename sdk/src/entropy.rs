@@ -1,0 +1,121 @@
+//! Randomness: where the coins come from.
+//!
+//! A privacy loss is proved for coins that nobody can predict. [`Randomness`] is a ChaCha generator with
+//! 12 rounds, seeded with 256 bits from the host's cryptographic generator. A host that cannot give the whole
+//! seed gives an [`EntropyError`], and nothing is encoded. There is no other way to make one, but for the
+//! `test-util` feature, whose seeds protect nobody.
+
+use rand::rngs::ChaCha12Rng;
+use rand::{Rng, SeedableRng};
+use zeroize::Zeroizing;
+
+/// A source of unpredictable bytes: the operating system, or the page's `crypto`.
+pub trait Entropy {
+    /// Fills all of `out`.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if not all of `out` could be filled. What it holds then is not used.
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError>;
+}
+
+/// The host gave no randomness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the host gave no randomness, so nothing can be reported: {reason}")]
+pub struct EntropyError {
+    /// What the host said.
+    pub reason: &'static str,
+}
+
+/// The operating system's generator; in a browser, `crypto.getRandomValues`.
+#[cfg(feature = "system-entropy")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEntropy;
+
+#[cfg(feature = "system-entropy")]
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError> {
+        use rand::TryRng;
+        rand::rngs::SysRng
+            .try_fill_bytes(out)
+            .map_err(|_| EntropyError { reason: "the operating system's generator failed" })
+    }
+}
+
+/// The coins of the instantaneous response.
+///
+/// It is neither `Clone` nor serializable: the same coins twice would let two reports be subtracted.
+pub struct Randomness(ChaCha12Rng);
+
+impl Randomness {
+    /// Draws a seed of 32 bytes from `entropy`.
+    ///
+    /// # Errors
+    /// Those of `entropy`.
+    pub fn from_entropy(entropy: &mut impl Entropy) -> Result<Self, EntropyError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        entropy.fill(&mut *seed)?;
+        Ok(Self(ChaCha12Rng::from_seed(*seed)))
+    }
+
+    /// Draws a seed from the operating system.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if it has none to give.
+    #[cfg(feature = "system-entropy")]
+    pub fn from_system() -> Result<Self, EntropyError> {
+        Self::from_entropy(&mut SystemEntropy)
+    }
+
+    /// Makes predictable coins, for tests.
+    ///
+    /// # Privacy
+    /// None: who knows the seed can undo the instantaneous response.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self(ChaCha12Rng::from_seed(seed))
+    }
+
+    /// Draws 16 random bytes, for an identifier that must not repeat.
+    pub fn draw_id(&mut self) -> [u8; 16] {
+        let mut id = [0; 16];
+        self.0.fill_bytes(&mut id);
+        id
+    }
+
+    pub(crate) fn generator(&mut self) -> &mut ChaCha12Rng {
+        &mut self.0
+    }
+}
+
+impl core::fmt::Debug for Randomness {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Randomness(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes and fails.
+    struct Short;
+
+    impl Entropy for Short {
+        fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError> {
+            out[..4].fill(7);
+            Err(EntropyError { reason: "short read" })
+        }
+    }
+
+    #[test]
+    fn a_host_that_fails_gives_no_randomness_at_all() {
+        assert_eq!(Randomness::from_entropy(&mut Short).unwrap_err(), EntropyError { reason: "short read" });
+    }
+
+    #[cfg(feature = "system-entropy")]
+    #[test]
+    fn two_seeds_of_the_system_differ() {
+        let draw = || Randomness::from_system().unwrap().draw_id();
+        assert_ne!(draw(), draw());
+    }
+}

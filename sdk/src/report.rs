@@ -1,0 +1,385 @@
+//! Reports, and the batches that carry them.
+//!
+//! # Batch format, version 1
+//! All integers are little-endian. A batch has no slack: every byte is accounted for.
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 4 | `dnbl` |
+//! | 1 | version, 1 |
+//! | 16 | batch id, random |
+//! | 2 | number of sections, 1 to 65,535 |
+//!
+//! then each section, for one metric version and epoch:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 1 | length L of the metric's name, 1 to 64 |
+//! | L | the name, ASCII |
+//! | 4 | version of the metric |
+//! | 4 | epoch |
+//! | 8 | fingerprint of the parameters |
+//! | 2 | k, the bits of a report, 1 to 4096 |
+//! | 4 | number n of reports, at least 1 |
+//! | n · (2 + ⌈k/8⌉) | the reports: cohort, then the bits, bit i in place i mod 8 of byte ⌊i/8⌋; unused places are 0 |
+//!
+//! Reports of one metric version thus have one length whatever their value. Sections are sorted, and the reports
+//! within one too, so that a batch does not say in which order they were made.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bitvec::order::Lsb0;
+use bitvec::slice::BitSlice;
+use bitvec::vec::BitVec;
+use serde::ser::{SerializeSeq, SerializeStruct};
+use serde::{Serialize, Serializer};
+
+use crate::metric::{Epoch, MetricError, MetricId, Stream};
+use crate::params::{Fingerprint, MAX_BITS};
+
+/// The most bytes in a batch.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
+
+const MAGIC: [u8; 4] = *b"dnbl";
+const FORMAT: u8 = 1;
+const HEADER_BYTES: usize = 4 + 1 + 16 + 2;
+
+/// The bits of a signal or a report.
+pub type Bits = BitVec<u8, Lsb0>;
+
+/// A randomized answer: k bits from one cohort. Only an [`Encoder`](crate::Encoder) makes one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Report {
+    stream: Arc<Stream>,
+    epoch: Epoch,
+    cohort: u16,
+    bits: Bits,
+}
+
+impl Report {
+    pub(crate) fn new(stream: Arc<Stream>, epoch: Epoch, cohort: u16, bits: Bits) -> Self {
+        Self { stream, epoch, cohort, bits }
+    }
+
+    /// What this report answers.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The period it belongs to.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The cohort, from 0 to m − 1.
+    pub fn cohort(&self) -> u16 {
+        self.cohort
+    }
+
+    /// The k bits.
+    pub fn bits(&self) -> &BitSlice<u8, Lsb0> {
+        &self.bits
+    }
+}
+
+/// The name of a batch: 16 random bytes, so that a collector counts it once however often it is sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub [u8; 16]);
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BatchId({self})")
+    }
+}
+
+/// Writes reports as one batch, sorted.
+///
+/// # Errors
+/// [`BatchError::Empty`] without reports, and [`BatchError::TooLarge`] if they do not fit into
+/// [`MAX_BATCH_BYTES`]; send them in several batches then.
+pub fn write_batch(id: BatchId, mut reports: Vec<Report>) -> Result<Vec<u8>, BatchError> {
+    reports.sort_unstable();
+    let sections = || reports.chunk_by(|a, b| a.epoch == b.epoch && a.stream == b.stream);
+    let section_count = sections().count();
+    if section_count == 0 {
+        return Err(BatchError::Empty);
+    }
+    let size = HEADER_BYTES + sections().map(section_bytes).sum::<usize>();
+    if size > MAX_BATCH_BYTES {
+        return Err(BatchError::TooLarge { size });
+    }
+    let mut out = Vec::with_capacity(size);
+    out.extend_from_slice(&MAGIC);
+    out.push(FORMAT);
+    out.extend_from_slice(&id.0);
+    // A section takes more than 16 bytes, so a batch within its size limit has fewer than 65,536.
+    out.extend_from_slice(&(section_count as u16).to_le_bytes());
+    for section in sections() {
+        write_section(section, &mut out);
+    }
+    Ok(out)
+}
+
+fn section_bytes(reports: &[Report]) -> usize {
+    let stream = reports[0].stream();
+    23 + stream.metric().as_str().len() + reports.len() * (2 + stream.bit_bytes())
+}
+
+fn write_section(reports: &[Report], out: &mut Vec<u8>) {
+    let stream = reports[0].stream();
+    let metric = stream.metric().as_str();
+    out.push(metric.len() as u8);
+    out.extend_from_slice(metric.as_bytes());
+    out.extend_from_slice(&stream.version().to_le_bytes());
+    out.extend_from_slice(&reports[0].epoch.0.to_le_bytes());
+    out.extend_from_slice(&stream.fingerprint().0);
+    out.extend_from_slice(&(stream.bits() as u16).to_le_bytes());
+    out.extend_from_slice(&(reports.len() as u32).to_le_bytes());
+    for report in reports {
+        out.extend_from_slice(&report.cohort.to_le_bytes());
+        out.extend_from_slice(report.bits.as_raw_slice());
+    }
+}
+
+/// A batch as it was received: well-formed to the last byte, borrowed from the body it came in.
+///
+/// Serialized it is a view for people, with each report's bits as a string, bit 0 first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch<'a> {
+    id: BatchId,
+    sections: Vec<Section<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    /// Reads a batch.
+    ///
+    /// # Errors
+    /// A [`BatchError`] that says where the body departs from the format. Nothing of such a body is used.
+    pub fn parse(body: &'a [u8]) -> Result<Self, BatchError> {
+        if body.len() > MAX_BATCH_BYTES {
+            return Err(BatchError::TooLarge { size: body.len() });
+        }
+        let mut input = Input { body, at: 0 };
+        if input.take(4)? != MAGIC {
+            return Err(BatchError::NotABatch);
+        }
+        let format = input.array::<1>()?[0];
+        if format != FORMAT {
+            return Err(BatchError::Format { found: format });
+        }
+        let id = BatchId(input.array()?);
+        let count = u16::from_le_bytes(input.array()?);
+        if count == 0 {
+            return Err(BatchError::Empty);
+        }
+        let sections = (0..count).map(|_| Section::parse(&mut input)).collect::<Result<_, _>>()?;
+        if input.at < body.len() {
+            return Err(BatchError::Trailing { expected: input.at, found: body.len() });
+        }
+        Ok(Self { id, sections })
+    }
+
+    /// The name of the batch.
+    pub fn id(&self) -> BatchId {
+        self.id
+    }
+
+    /// The reports, by metric version and epoch.
+    pub fn sections(&self) -> &[Section<'a>] {
+        &self.sections
+    }
+
+    /// The number of reports in all sections.
+    pub fn report_count(&self) -> usize {
+        self.sections.iter().map(Section::len).sum()
+    }
+}
+
+/// The reports of one metric version and epoch in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section<'a> {
+    stream: Stream,
+    epoch: Epoch,
+    reports: &'a [u8],
+}
+
+impl<'a> Section<'a> {
+    fn parse(input: &mut Input<'a>) -> Result<Self, BatchError> {
+        let length = usize::from(input.array::<1>()?[0]);
+        let name = core::str::from_utf8(input.take(length)?).unwrap_or("\u{fffd}");
+        let metric = MetricId::new(name)?;
+        let version = u32::from_le_bytes(input.array()?);
+        let epoch = Epoch(u32::from_le_bytes(input.array()?));
+        let fingerprint = Fingerprint(input.array()?);
+        let bits = u16::from_le_bytes(input.array()?);
+        if !(1..=MAX_BITS).contains(&usize::from(bits)) {
+            return Err(BatchError::Bits { bits });
+        }
+        let stream = Stream::from_wire(metric, version, fingerprint, bits);
+        let count = u32::from_le_bytes(input.array()?) as usize;
+        if count == 0 {
+            return Err(BatchError::Empty);
+        }
+        let reports = input.take(count.saturating_mul(2 + stream.bit_bytes()))?;
+        Ok(Self { stream, epoch, reports })
+    }
+
+    /// What these reports answer.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The period they belong to.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The number of reports, at least 1.
+    pub fn len(&self) -> usize {
+        self.reports.len() / (2 + self.stream.bit_bytes())
+    }
+
+    /// Says whether there are no reports; a section that was parsed has some.
+    pub fn is_empty(&self) -> bool {
+        self.reports.is_empty()
+    }
+
+    /// The cohort and the bytes of the bits of each report. Bits beyond k may be set in what a stranger
+    /// sent: [`fits`](crate::fits) tells.
+    pub fn reports(&self) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
+        self.reports.chunks_exact(2 + self.stream.bit_bytes()).map(|record| {
+            let (cohort, bits) = record.split_at(2);
+            (u16::from_le_bytes([cohort[0], cohort[1]]), bits)
+        })
+    }
+}
+
+/// The part of a body that is still to be read.
+struct Input<'a> {
+    body: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Input<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], BatchError> {
+        let end = self.at.saturating_add(count);
+        let bytes = self
+            .body
+            .get(self.at..end)
+            .ok_or(BatchError::Truncated { needed: end, found: self.body.len() })?;
+        self.at = end;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], BatchError> {
+        Ok(self.take(N)?.try_into().expect("N bytes were taken"))
+    }
+}
+
+impl Serialize for Batch<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut view = serializer.serialize_struct("Batch", 2)?;
+        view.serialize_field("id", &format_args!("{}", self.id))?;
+        view.serialize_field("sections", &self.sections)?;
+        view.end()
+    }
+}
+
+impl Serialize for Section<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut view = serializer.serialize_struct("Section", 6)?;
+        view.serialize_field("metric", self.stream.metric())?;
+        view.serialize_field("version", &self.stream.version())?;
+        view.serialize_field("epoch", &self.epoch)?;
+        view.serialize_field("fingerprint", &format_args!("{}", self.stream.fingerprint()))?;
+        view.serialize_field("bits", &self.stream.bits())?;
+        view.serialize_field("reports", &ReportsView(self))?;
+        view.end()
+    }
+}
+
+struct ReportsView<'a>(&'a Section<'a>);
+
+impl Serialize for ReportsView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for (cohort, bits) in self.0.reports() {
+            list.serialize_element(&ReportView { cohort, bits, k: self.0.stream.bits() })?;
+        }
+        list.end()
+    }
+}
+
+struct ReportView<'a> {
+    cohort: u16,
+    bits: &'a [u8],
+    k: usize,
+}
+
+impl Serialize for ReportView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bits: alloc::string::String =
+            (0..self.k).map(|i| if self.bits[i / 8] >> (i % 8) & 1 == 1 { '1' } else { '0' }).collect();
+        let mut view = serializer.serialize_struct("Report", 2)?;
+        view.serialize_field("cohort", &self.cohort)?;
+        view.serialize_field("bits", &bits)?;
+        view.end()
+    }
+}
+
+/// A body that is no batch, or reports that make none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// The body does not begin like a batch.
+    #[error("this is no batch: it does not begin with \"dnbl\"")]
+    NotABatch,
+    /// A batch of another format.
+    #[error("this batch has format {found}, but only format {FORMAT} is known here; update the older side")]
+    Format {
+        /// Its format.
+        found: u8,
+    },
+    /// The body ends too early.
+    #[error("the batch is cut short: it needs at least {needed} bytes but has {found}")]
+    Truncated {
+        /// The bytes needed to go on.
+        needed: usize,
+        /// The bytes there are.
+        found: usize,
+    },
+    /// The body goes on after its end.
+    #[error("the batch ends after {expected} bytes, but the body has {found}")]
+    Trailing {
+        /// The bytes of the batch.
+        expected: usize,
+        /// The bytes of the body.
+        found: usize,
+    },
+    /// More than a batch may hold.
+    #[error("a batch of {size} bytes is over the limit of {MAX_BATCH_BYTES}; split it")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+    },
+    /// No reports.
+    #[error("a batch must hold at least one section and each section at least one report")]
+    Empty,
+    /// A name that no metric has.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// A width that no report has.
+    #[error("reports of {bits} bits cannot be: the limit is 1 to {MAX_BITS}")]
+    Bits {
+        /// What was found.
+        bits: u16,
+    },
+}
