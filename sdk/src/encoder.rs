@@ -8,15 +8,17 @@
 //! instantaneous response is drawn anew for each report. Either stage may be absent from the parameters.
 
 use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::bloom::bloom_bits;
 use crate::entropy::Randomness;
 use crate::identity::{DeviceSecret, PermanentCoins};
 use crate::metric::{Epoch, MetricId, Stream};
-use crate::params::{Encoding, Params};
+use crate::params::{Encoding, MAX_BITS, Params};
 use crate::report::{Bits, Report};
 use crate::response::Sampler;
 
@@ -52,14 +54,8 @@ impl fmt::Debug for Value<'_> {
 }
 
 /// The bits that a value sets, before anything is randomized. It is wiped from memory when dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Signal(Bits);
-
-impl Drop for Signal {
-    fn drop(&mut self) {
-        self.0.as_raw_mut_slice().zeroize();
-    }
-}
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
+pub struct Signal(Vec<u8>);
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,7 +137,17 @@ impl Encoder {
         epoch: Epoch,
         randomness: &mut Randomness,
     ) -> Result<Report, EncodeError> {
-        Ok(self.report(&self.permanent(&self.signal(value)?), epoch, randomness))
+        let size = self.stream.bit_bytes();
+        let (mut signal, mut permanent) = ([0; MAX_BITS / 8], [0; MAX_BITS / 8]);
+        let (signal, permanent) = (&mut signal[..size], &mut permanent[..size]);
+        let written = self.write_signal(value, signal);
+        if written.is_ok() {
+            self.write_permanent(signal, permanent);
+        }
+        let report = written.map(|()| self.draw(permanent, epoch, randomness));
+        signal.zeroize();
+        permanent.zeroize();
+        report
     }
 
     /// The bits that `value` sets.
@@ -149,58 +155,75 @@ impl Encoder {
     /// # Errors
     /// An [`EncodeError`] if the value does not fit the parameters.
     pub fn signal(&self, value: Value<'_>) -> Result<Signal, EncodeError> {
-        let mut signal = Signal(Bits::repeat(false, self.params.bits()));
-        match (self.params.encoding(), value) {
-            (Encoding::Direct | Encoding::Unary, Value::Choice(choice)) => self.set(&mut signal, choice)?,
-            (Encoding::Unary, Value::Choices(choices)) => {
-                for &choice in choices {
-                    self.set(&mut signal, choice)?;
-                }
-                let (found, limit) = (signal.0.count_ones(), self.params.hashes());
-                if found > limit {
-                    return Err(EncodeError::TooManyChoices { found, limit });
-                }
-            }
-            (Encoding::Bloom, Value::Text(text)) => {
-                let size = text.len();
-                if !(1..=MAX_VALUE_BYTES).contains(&size) {
-                    return Err(EncodeError::TextLength { size });
-                }
-                let (k, h) = (self.params.bits(), self.params.hashes());
-                bloom_bits(k, h, self.cohort, text.as_bytes()).for_each(|bit| signal.0.set(bit, true));
-            }
-            (encoding, value) => return Err(EncodeError::WrongKind { encoding, kind: value.kind() }),
-        }
+        let mut signal = Signal(vec![0; self.stream.bit_bytes()]);
+        self.write_signal(value, &mut signal.0)?;
         Ok(signal)
-    }
-
-    fn set(&self, signal: &mut Signal, choice: usize) -> Result<(), EncodeError> {
-        let choices = self.params.bits();
-        if choice >= choices {
-            return Err(EncodeError::UnknownChoice { choice, choices });
-        }
-        signal.0.set(choice, true);
-        Ok(())
     }
 
     /// The permanent response to a signal: the same for ever, derived and not stored.
     pub fn permanent(&self, signal: &Signal) -> Permanent {
-        let mut permanent = signal.clone();
-        if let Some((sampler, coins)) = &self.permanent {
-            let signal = signal.0.as_raw_slice();
-            sampler.respond(signal, permanent.0.as_raw_mut_slice(), &mut coins.for_signal(signal));
-        }
+        let mut permanent = Signal(vec![0; signal.0.len()]);
+        self.write_permanent(&signal.0, &mut permanent.0);
         Permanent(permanent)
     }
 
     /// Draws a report from a permanent response.
     pub fn report(&self, permanent: &Permanent, epoch: Epoch, randomness: &mut Randomness) -> Report {
-        let mut bits = permanent.0.0.clone();
-        if let Some(sampler) = &self.instantaneous {
-            sampler.respond(permanent.0.0.as_raw_slice(), bits.as_raw_mut_slice(), randomness.generator());
+        self.draw(&permanent.0.0, epoch, randomness)
+    }
+
+    /// Writes the bits of `value` into `signal`, which is all zeros.
+    fn write_signal(&self, value: Value<'_>, signal: &mut [u8]) -> Result<(), EncodeError> {
+        match (self.params.encoding(), value) {
+            (Encoding::Direct | Encoding::Unary, Value::Choice(choice)) => self.choose(choice, signal),
+            (Encoding::Unary, Value::Choices(choices)) => self.choose_all(choices, signal),
+            (Encoding::Bloom, Value::Text(text)) if (1..=MAX_VALUE_BYTES).contains(&text.len()) => {
+                let (k, h) = (self.params.bits(), self.params.hashes());
+                bloom_bits(k, h, self.cohort, text.as_bytes()).for_each(|bit| set(signal, bit));
+                Ok(())
+            }
+            (Encoding::Bloom, Value::Text(text)) => Err(EncodeError::TextLength { size: text.len() }),
+            (encoding, value) => Err(EncodeError::WrongKind { encoding, kind: value.kind() }),
         }
+    }
+
+    fn choose(&self, choice: usize, signal: &mut [u8]) -> Result<(), EncodeError> {
+        let choices = self.params.bits();
+        if choice >= choices {
+            return Err(EncodeError::UnknownChoice { choice, choices });
+        }
+        set(signal, choice);
+        Ok(())
+    }
+
+    fn choose_all(&self, choices: &[usize], signal: &mut [u8]) -> Result<(), EncodeError> {
+        choices.iter().try_for_each(|&choice| self.choose(choice, signal))?;
+        let found = signal.iter().map(|byte| byte.count_ones() as usize).sum();
+        let limit = self.params.hashes();
+        if found > limit { Err(EncodeError::TooManyChoices { found, limit }) } else { Ok(()) }
+    }
+
+    fn write_permanent(&self, signal: &[u8], out: &mut [u8]) {
+        match &self.permanent {
+            Some((sampler, coins)) => sampler.respond(signal, out, &mut coins.for_signal(signal)),
+            None => out.copy_from_slice(signal),
+        }
+    }
+
+    fn draw(&self, permanent: &[u8], epoch: Epoch, randomness: &mut Randomness) -> Report {
+        let mut bits = vec![0; permanent.len()];
+        match &self.instantaneous {
+            Some(sampler) => sampler.respond(permanent, &mut bits, randomness.generator()),
+            None => bits.copy_from_slice(permanent),
+        }
+        let mut bits = Bits::from_vec(bits);
+        bits.truncate(self.params.bits());
         Report::new(Arc::clone(&self.stream), epoch, self.cohort, bits)
     }
+}
+
+fn set(signal: &mut [u8], bit: usize) {
+    signal[bit / 8] |= 1 << (bit % 8);
 }
 
 impl fmt::Debug for Encoder {

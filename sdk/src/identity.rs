@@ -7,7 +7,7 @@ use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand::SeedableRng;
-use rand::rngs::ChaCha12Rng;
+use rand::rngs::ChaCha8Rng;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
@@ -63,7 +63,7 @@ impl DeviceSecret {
     /// The function that gives the coins of the permanent response for a signal.
     pub(crate) fn permanent(&self, stream: &Stream, cohort: u16) -> PermanentCoins {
         let key = Zeroizing::new(self.derive(PERMANENT, stream, cohort));
-        PermanentCoins(keyed(&*key))
+        PermanentCoins(keyed(&key))
     }
 
     fn derive(&self, label: u8, stream: &Stream, cohort: u16) -> [u8; 32] {
@@ -85,11 +85,11 @@ pub(crate) struct PermanentCoins(Prf);
 
 impl PermanentCoins {
     /// The coins for a signal, given as the bytes of its bits.
-    pub(crate) fn for_signal(&self, signal: &[u8]) -> ChaCha12Rng {
+    pub(crate) fn for_signal(&self, signal: &[u8]) -> ChaCha8Rng {
         let mut prf = self.0.clone();
         prf.update(signal);
         let seed: Zeroizing<[u8; 32]> = Zeroizing::new(prf.finalize().into_bytes().into());
-        ChaCha12Rng::from_seed(*seed)
+        ChaCha8Rng::from_seed(*seed)
     }
 }
 

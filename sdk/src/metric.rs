@@ -126,7 +126,7 @@ impl Stream {
 /// bit beyond k, and for the direct encoding exactly one bit set.
 pub fn fits(params: &Params, cohort: u16, bits: &[u8]) -> bool {
     let k = params.bits();
-    let beyond = |last: &u8| k % 8 != 0 && last >> (k % 8) != 0;
+    let beyond = |last: &u8| !k.is_multiple_of(8) && last >> (k % 8) != 0;
     usize::from(cohort) < params.cohorts()
         && bits.len() == k.div_ceil(8)
         && !bits.last().is_some_and(beyond)

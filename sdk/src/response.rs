@@ -14,18 +14,22 @@
 //! fair coin takes one word. How many words are drawn depends on the stage and k alone, and nothing branches on
 //! the input or the outcome.
 //!
+//! Lanes of 64 bits are taken four at a time, then two, then one. Words are drawn from the least significant to the
+//! most, and each for all lanes taken together; a permanent response depends on this order, so it must stay.
+//!
 //! # One bit of k (direct)
 //! One number u: below 2³²·P(1|1) the true bit stays; the rest is shared by the other k − 1 bits in equal,
 //! whole parts, because the stage's probabilities add up exactly.
 
 use rand::Rng;
-use zeroize::Zeroize;
 
 use crate::params::{Encoding, Response};
 use crate::probability::Probability;
 
 /// Random bits in one number u.
 const PRECISION: u32 = 32;
+/// Bytes of the 64 bits that one random word serves.
+const LANE_BYTES: usize = 8;
 
 /// A stage made ready to answer: its thresholds spread into masks.
 #[derive(Clone, Debug)]
@@ -61,42 +65,59 @@ impl Sampler {
     }
 
     fn respond_bits(&self, signal: &[u8], out: &mut [u8], rng: &mut impl Rng) {
-        let mut random = [0; 8 * PRECISION as usize];
-        let random = &mut random[..8 * self.words];
-        for (signal, out) in signal.chunks(8).zip(out.chunks_mut(8)) {
-            rng.fill_bytes(random);
-            let (zero, one) = self.compare(random);
-            let mut lane = [0; 8];
-            lane[..signal.len()].copy_from_slice(signal);
-            let signal = u64::from_le_bytes(lane);
-            let lane = ((one & signal) | (zero & !signal)).to_le_bytes();
-            out.copy_from_slice(&lane[..out.len()]);
+        let mut done = 0;
+        while done < signal.len() {
+            let (signal, out) = (&signal[done..], &mut out[done..]);
+            done += match signal.len().div_ceil(LANE_BYTES) {
+                1 => self.respond_lanes::<1>(signal, out, rng),
+                2 | 3 => self.respond_lanes::<2>(signal, out, rng),
+                _ => self.respond_lanes::<4>(signal, out, rng),
+            };
         }
-        random.zeroize();
-        if let (Some(last), 1..) = (out.last_mut(), self.bits % 8) {
-            *last &= (1 << (self.bits % 8)) - 1;
+        let unused = out.len() * 8 - self.bits;
+        if let Some(last) = out.last_mut() {
+            *last &= u8::MAX >> unused;
         }
     }
 
-    /// Where u < threshold, in 64 places at once, for the thresholds of an input of 0 and of 1.
-    fn compare(&self, random: &[u8]) -> (u64, u64) {
-        let (mut zero, mut one) = (0, 0);
-        for (word, (zero_mask, one_mask)) in random.chunks_exact(8).zip(&self.masks) {
-            let not = !u64::from_le_bytes(word.try_into().expect("chunks of 8 bytes"));
-            zero = (not & (zero_mask | zero)) | (zero_mask & zero);
-            one = (not & (one_mask | one)) | (one_mask & one);
+    /// Answers for the next `L` lanes of 64 bits, or as much of them as is left, and says how many bytes that was.
+    fn respond_lanes<const L: usize>(&self, signal: &[u8], out: &mut [u8], rng: &mut impl Rng) -> usize {
+        let mut random = [[[0; LANE_BYTES]; L]; PRECISION as usize];
+        rng.fill_bytes(random[..self.words].as_flattened_mut().as_flattened_mut());
+        let (zero, one) = self.compare(&random[..self.words]);
+        for (lane, (signal, out)) in
+            signal.chunks(LANE_BYTES).zip(out.chunks_mut(LANE_BYTES)).take(L).enumerate()
+        {
+            let mut input = [0; LANE_BYTES];
+            input[..signal.len()].copy_from_slice(signal);
+            let input = u64::from_le_bytes(input);
+            let answer = (one[lane] & input) | (zero[lane] & !input);
+            out.copy_from_slice(&answer.to_le_bytes()[..out.len()]);
+        }
+        signal.len().min(L * LANE_BYTES)
+    }
+
+    /// Where u < threshold, in `L` lanes of 64 places at once, for the thresholds of an input of 0 and of 1.
+    fn compare<const L: usize>(&self, random: &[[[u8; LANE_BYTES]; L]]) -> ([u64; L], [u64; L]) {
+        // With the mask all ones or all zeros, majority(¬word, mask, less) is (low | less) & high.
+        let step = |less: u64, not: u64, mask: u64| ((not & mask) | less) & (not | mask);
+        let (mut zero, mut one) = ([0; L], [0; L]);
+        for (words, &(zero_mask, one_mask)) in random.iter().zip(&self.masks) {
+            for lane in 0..L {
+                let not = !u64::from_le_bytes(words[lane]);
+                zero[lane] = step(zero[lane], not, zero_mask);
+                one[lane] = step(one[lane], not, one_mask);
+            }
         }
         // A threshold of 2³² has no bit among the 32 words: every u is below it. P(1|0) is never 1.
         let certain = if self.stage.one() == Probability::ONE { u64::MAX } else { 0 };
-        (zero, one | certain)
+        (zero, one.map(|lane| lane | certain))
     }
 
     fn respond_direct(&self, signal: &[u8], out: &mut [u8], rng: &mut impl Rng) {
         let draw = rng.next_u64() >> PRECISION;
         let (zero, one) = (self.stage.zero().numerator(), self.stage.one().numerator());
-        // The place of the true bit, counted without a branch on it.
-        let truth =
-            (0..self.bits as u64).map(|i| i * u64::from(signal[i as usize / 8] >> (i % 8) & 1)).sum::<u64>();
+        let truth = place_of_one(signal);
         let kept = u64::from(draw < one);
         let other = draw.saturating_sub(one) / zero.max(1);
         let other = other + u64::from(other >= truth);
@@ -105,4 +126,14 @@ impl Sampler {
             *byte = (u64::from(answer / 8 == i as u64) << (answer % 8)) as u8;
         }
     }
+}
+
+/// The place of the only 1, found without a branch on it.
+fn place_of_one(signal: &[u8]) -> u64 {
+    let mut place = 0;
+    for (i, byte) in signal.iter().enumerate() {
+        let found = u64::from(*byte != 0);
+        place |= found * (8 * i as u64 + u64::from(byte.trailing_zeros() & 7));
+    }
+    place
 }
