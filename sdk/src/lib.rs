@@ -21,6 +21,7 @@ extern crate alloc;
 extern crate std;
 
 mod bloom;
+mod choose;
 mod encoder;
 mod entropy;
 mod identity;
@@ -32,6 +33,7 @@ mod report;
 mod response;
 
 pub use bloom::bloom_bits;
+pub use choose::Answers;
 pub use encoder::{EncodeError, Encoder, MAX_VALUE_BYTES, Permanent, Signal, Value};
 #[cfg(feature = "system-entropy")]
 pub use entropy::SystemEntropy;

@@ -259,7 +259,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-fn in_range(what: &'static str, value: usize, low: usize, high: usize) -> Result<(), ParamsError> {
+pub(crate) fn in_range(what: &'static str, value: usize, low: usize, high: usize) -> Result<(), ParamsError> {
     if (low..=high).contains(&value) {
         Ok(())
     } else {
@@ -305,6 +305,18 @@ pub enum ParamsError {
         zero: Probability,
         /// P(1 | 1).
         one: Probability,
+    },
+    /// A privacy loss that cannot be aimed at.
+    #[error("{what} = {value} cannot be aimed at: it must be above {above} and at most {most}")]
+    Epsilon {
+        /// Which loss.
+        what: &'static str,
+        /// What was given.
+        value: f64,
+        /// It must be above this.
+        above: f64,
+        /// The most allowed.
+        most: f64,
     },
     /// Neither stage is there.
     #[error(
