@@ -29,6 +29,8 @@ mod metric;
 mod params;
 mod privacy;
 mod probability;
+#[cfg(feature = "rappor-compat")]
+pub mod rappor;
 mod report;
 mod response;
 

@@ -1,5 +1,7 @@
 //! The command line: one module per command, each with its arguments and its `run`.
 
+mod decode;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -13,9 +15,23 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Decode(decode::Args),
+}
 
 /// Runs the command that the process was given. A failure is told on standard error, with its causes.
 pub(crate) fn run() -> ExitCode {
-    match Cli::parse().command {}
+    let result = match Cli::parse().command {
+        Command::Decode(args) => decode::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "a command's failure is told here and nowhere else")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("deniable: {error:#}");
+    ExitCode::FAILURE
 }

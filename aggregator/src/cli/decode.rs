@@ -1,0 +1,218 @@
+//! `deniable decode`: from counts to figures.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use deniable::Params;
+use deniable_aggregator::decode::{self, Counts, Decoded, Design, Figure, Options, Share};
+use deniable_aggregator::rappor_files;
+use serde::Serialize;
+
+/// Decode counts into each candidate's share of the reports, with its uncertainty.
+///
+/// Takes the files of google/rappor as they are: --params, --counts, and either --map or a list of
+/// --candidates, which are then hashed as its clients do.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Parameters: a file with the header k,h,m,p,q,f and one row
+    #[arg(long, value_name = "FILE")]
+    params: PathBuf,
+    /// Counts: for each cohort a row with its reports and the ones of each bit
+    #[arg(long, value_name = "FILE")]
+    counts: PathBuf,
+    /// Candidates with their cells, one row each
+    #[arg(long, value_name = "FILE", required_unless_present = "candidates", conflicts_with = "candidates")]
+    map: Option<PathBuf>,
+    /// Candidates, one per line
+    #[arg(long, value_name = "FILE")]
+    candidates: Option<PathBuf>,
+    #[command(flatten)]
+    presentation: Presentation,
+}
+
+/// How a decode is judged and shown, whatever its source.
+#[derive(clap::Args)]
+pub(crate) struct Presentation {
+    /// The chance of calling any absent candidate detected
+    #[arg(long, default_value_t = 0.05)]
+    alpha: f64,
+    /// How to print the figures
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Show every candidate in the table, not only the detected ones
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people: the detected candidates and the totals
+    Table,
+    /// All figures and totals as one object
+    Json,
+    /// All figures, google/rappor's columns first
+    Csv,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let params = rappor_files::read_params(&args.params)?;
+    let counts = rappor_files::read_counts(&args.counts, &params)?;
+    let design = match (&args.map, &args.candidates) {
+        (Some(map), _) => Design::of_map(&params, rappor_files::read_map(map, &params)?)?,
+        (None, Some(list)) => Design::rappor(&params, rappor_files::read_candidates(list)?)?,
+        (None, None) => unreachable!("clap requires one of the two"),
+    };
+    show(&params, &counts, &design, &args.presentation, &mut io::stdout().lock())
+}
+
+/// Decodes `counts` and prints the figures to `out`.
+pub(crate) fn show(
+    params: &Params,
+    counts: &Counts,
+    design: &Design,
+    presentation: &Presentation,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let decoded = decode::decode(params, counts, design, &Options::new(presentation.alpha)?)?;
+    let rows = rows(params, &decoded);
+    match presentation.format {
+        Format::Table => write_table(&decoded, &rows, presentation.all, out)?,
+        Format::Json => write_json(&decoded, &rows, out)?,
+        Format::Csv => write_csv(&rows, out)?,
+    }
+    Ok(())
+}
+
+/// A figure as it is printed; google/rappor's columns first, under its names.
+#[derive(Serialize)]
+struct Row {
+    string: String,
+    estimate: f64,
+    std_error: f64,
+    proportion: f64,
+    prop_std_error: f64,
+    prop_low_95: f64,
+    prop_high_95: f64,
+    p_value: f64,
+    detected: bool,
+    consistent_proportion: f64,
+}
+
+impl Row {
+    fn new(names: &[String], share: &Share, reports: f64) -> Self {
+        let (prop_low_95, prop_high_95) = share.interval_95();
+        Self {
+            string: names.join(" | "),
+            estimate: share.value * reports,
+            std_error: share.std_error * reports,
+            proportion: share.value,
+            prop_std_error: share.std_error,
+            prop_low_95,
+            prop_high_95,
+            p_value: 1.0,
+            detected: false,
+            consistent_proportion: share.value.clamp(0.0, 1.0),
+        }
+    }
+}
+
+fn rows(params: &Params, decoded: &Decoded) -> Vec<Row> {
+    let reports = decoded.reports as f64;
+    let row = |figure: &Figure| Row {
+        p_value: figure.p_value,
+        detected: figure.detected,
+        consistent_proportion: figure.consistent,
+        ..Row::new(&figure.names, &figure.share, reports)
+    };
+    let mut rows: Vec<Row> = decoded.figures.iter().map(row).collect();
+    // A report of one bit has two answers, and the candidate is one of them.
+    if let (1, Some(rest), [only]) = (params.bits(), &decoded.unexplained, &mut rows[..]) {
+        let mut other = Row::new(&["FALSE".to_owned()], rest, reports);
+        other.consistent_proportion = 1.0 - only.consistent_proportion;
+        other.p_value = rest.tail();
+        other.detected = other.p_value < decoded.alpha;
+        rows.push(other);
+        rows.sort_by(|a, b| b.estimate.total_cmp(&a.estimate));
+    }
+    rows
+}
+
+fn write_csv(rows: &[Row], out: &mut dyn Write) -> Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    rows.iter().try_for_each(|row| writer.serialize(row))?;
+    Ok(writer.flush()?)
+}
+
+fn write_json(decoded: &Decoded, rows: &[Row], out: &mut dyn Write) -> Result<()> {
+    #[derive(Serialize)]
+    struct Rest {
+        proportion: f64,
+        std_error: f64,
+    }
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        reports: u64,
+        empty_cohorts: &'a [usize],
+        alpha: f64,
+        unexplained: Option<Rest>,
+        figures: &'a [Row],
+    }
+    let unexplained =
+        decoded.unexplained.map(|rest| Rest { proportion: rest.value, std_error: rest.std_error });
+    let answer = Answer {
+        reports: decoded.reports,
+        empty_cohorts: &decoded.empty_cohorts,
+        alpha: decoded.alpha,
+        unexplained,
+        figures: rows,
+    };
+    serde_json::to_writer_pretty(&mut *out, &answer)?;
+    Ok(writeln!(out)?)
+}
+
+fn write_table(decoded: &Decoded, rows: &[Row], all: bool, out: &mut dyn Write) -> Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["candidate", "reports", "±", "share", "95 % interval", "p-value", "detected"]);
+    for row in rows.iter().filter(|row| all || row.detected) {
+        table.add_row([
+            row.string.clone(),
+            format!("{:.0}", row.estimate),
+            format!("{:.0}", row.std_error),
+            percent(row.proportion),
+            format!("{} to {}", percent(row.prop_low_95), percent(row.prop_high_95)),
+            format!("{:.1e}", row.p_value),
+            if row.detected { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    for column in 1..=5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    writeln!(out, "{table}")?;
+    let detected = rows.iter().filter(|row| row.detected).count();
+    writeln!(
+        out,
+        "{detected} of {} candidates detected among {} reports, at a family-wise level of {}.",
+        rows.len(),
+        decoded.reports,
+        decoded.alpha
+    )?;
+    if let (Some(rest), true) = (&decoded.unexplained, rows.len() == decoded.figures.len()) {
+        let (low, high) = rest.interval_95();
+        let (rest, low, high) = (percent(rest.value), percent(low), percent(high));
+        writeln!(out, "{rest} of the reports are of no candidate (95 % interval {low} to {high}).")?;
+    }
+    if !decoded.empty_cohorts.is_empty() {
+        writeln!(out, "{} cohorts had no reports and were left out.", decoded.empty_cohorts.len())?;
+    }
+    Ok(())
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}

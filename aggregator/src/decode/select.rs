@@ -1,0 +1,138 @@
+//! Choosing a support when there are too many candidates to fit all of them.
+//!
+//! Rounds of screening: fit the support, score every other candidate by its correlation with what is left,
+//! let in the significant ones, put out those that no longer are, until nothing changes. The fit on the
+//! support then stands for the selected, and [`added`] gives every other candidate the figure it would have if
+//! it joined the support, so no figure is chosen by its own noise.
+
+use std::collections::BTreeSet;
+
+use nalgebra::DVector;
+use rayon::prelude::*;
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::observed::Observed;
+use super::settle::Settled;
+use super::solve::Model;
+use super::{DecodeError, Design};
+
+/// Rounds after which the support is taken as it is; screening has no objective that it must reach.
+const ROUNDS: usize = 30;
+/// The rate of false members (Benjamini and Hochberg) at which candidates join the support.
+const JOIN: f64 = 0.1;
+/// A member leaves when it is less significant than this many standard errors.
+const LEAVE: f64 = 1.5;
+
+/// An estimate and its standard error.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scored {
+    pub(super) share: f64,
+    pub(super) error: f64,
+}
+
+/// Chooses the candidates that stand out from the noise and fits them.
+///
+/// # Errors
+/// [`DecodeError::RankDeficient`] if the chosen ones depend on one another.
+pub(super) fn screened<'a>(
+    design: &'a Design,
+    background: &'a [f64],
+    observed: &Observed,
+) -> Result<Settled<'a>, DecodeError> {
+    let limit = (observed.equations() / 3).clamp(1, 2000);
+    let mut members = BTreeSet::new();
+    let mut seen = Vec::new();
+    loop {
+        let columns: Vec<usize> = members.iter().copied().collect();
+        let settled = Settled::new(Model { design, columns, background }, observed)?;
+        let scores = all_scores(&settled, observed);
+        let next = next_members(&members, &scores, limit);
+        if next == members || seen.len() == ROUNDS || seen.contains(&next) {
+            return Ok(settled);
+        }
+        seen.push(std::mem::replace(&mut members, next));
+    }
+}
+
+fn next_members(members: &BTreeSet<usize>, scores: &[f64], limit: usize) -> BTreeSet<usize> {
+    let mut ranked: Vec<usize> = (0..scores.len()).filter(|&i| scores[i] > LEAVE).collect();
+    ranked.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    let tail = |score: f64| Normal::standard().sf(score);
+    let significant = (0..ranked.len())
+        .rev()
+        .find(|&place| tail(scores[ranked[place]]) <= JOIN * (place + 1) as f64 / scores.len() as f64)
+        .map_or(0, |place| place + 1);
+    // What one round lets in is bounded, so that one strong candidate's shadows wait for the next round.
+    let room = (members.len() / 2).max(8);
+    let joining = ranked[..significant].iter().copied().filter(|i| !members.contains(i)).take(room);
+    let staying = members.iter().copied().filter(|&i| scores[i] > LEAVE);
+    let mut next: Vec<usize> = staying.chain(joining).collect();
+    next.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    next.into_iter().take(limit).collect()
+}
+
+/// For each candidate of the design its estimate over its standard error, members and others alike.
+fn all_scores(settled: &Settled<'_>, observed: &Observed) -> Vec<f64> {
+    let others = added(settled, observed);
+    let mut scores: Vec<f64> = others.iter().map(|scored| scored.share / scored.error).collect();
+    let inverse = settled.fit.factor.inverse();
+    for (place, (&column, share)) in settled.model.columns.iter().zip(settled.shares()).enumerate() {
+        scores[column] = share / inverse[(place, place)].sqrt();
+    }
+    scores
+}
+
+/// For each candidate the estimate it would have if it joined the support, and its standard error.
+///
+/// With r the residuals of the fit on the support S, a new column x gets xᵀWr / D with variance 1/D, where
+/// D = xᵀWx − gᵀG⁻¹g, g = X_SᵀWx and G = X_SᵀWX_S. For a member of S the result has no meaning.
+pub(super) fn added(settled: &Settled<'_>, observed: &Observed) -> Vec<Scored> {
+    let model = &settled.model;
+    let weighted: Vec<f64> = settled.fit.residuals.iter().zip(&settled.weights).map(|(e, w)| e * w).collect();
+    let places = Places::new(model, observed.shares.len());
+    let score = |column: usize| {
+        let rows = model.design.column(column);
+        let own: f64 = rows.iter().map(|&row| settled.weights[row as usize]).sum();
+        let overlap = places.overlap(model, rows, &settled.weights);
+        let explained = overlap.dot(&settled.fit.factor.solve(&overlap));
+        let left = own - explained;
+        let gradient: f64 = rows.iter().map(|&row| weighted[row as usize]).sum();
+        if left > 1e-9 * own {
+            Scored { share: gradient / left, error: left.sqrt().recip() }
+        } else {
+            Scored { share: 0.0, error: f64::INFINITY }
+        }
+    };
+    (0..model.design.columns()).into_par_iter().map(score).collect()
+}
+
+/// For each row the members of the support that set it.
+struct Places(Vec<Vec<u32>>);
+
+impl Places {
+    fn new(model: &Model<'_>, rows: usize) -> Self {
+        let mut by_row = vec![Vec::new(); rows];
+        for (place, &column) in model.columns.iter().enumerate() {
+            for &row in model.design.column(column) {
+                by_row[row as usize].push(place as u32);
+            }
+        }
+        Self(by_row)
+    }
+
+    /// X_SᵀWx for the column that sets `rows`.
+    fn overlap(&self, model: &Model<'_>, rows: &[u32], weights: &[f64]) -> DVector<f64> {
+        let mut overlap = DVector::zeros(model.size());
+        for &row in rows {
+            let weight = weights[row as usize];
+            for &place in &self.0[row as usize] {
+                overlap[place as usize] += weight;
+            }
+            if !model.background.is_empty() {
+                overlap[model.columns.len()] +=
+                    weight * model.background[row as usize % model.background.len()];
+            }
+        }
+        overlap
+    }
+}

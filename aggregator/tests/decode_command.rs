@@ -1,0 +1,66 @@
+//! `deniable decode` on files of google/rappor.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn data(case: &str, file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/google-rappor").join(case).join(file)
+}
+
+fn decode(case: &str, map: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deniable"));
+    command.args(["decode", "--params"]).arg(data(case, "params.csv"));
+    command.arg("--counts").arg(data(case, "counts.csv")).arg("--map").arg(map).args(more);
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn csv_begins_with_the_columns_of_the_reference() {
+    let map = data("e03-zipf1-small", "map.csv");
+    let text = text(&decode("e03-zipf1-small", &map, &["--format", "csv"]));
+    let mut lines = text.lines();
+    let header = lines.next().unwrap();
+    assert!(header.starts_with(
+        "string,estimate,std_error,proportion,prop_std_error,prop_low_95,prop_high_95,p_value,detected"
+    ));
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!((rows.len(), rows[0][0]), (110, "v1"));
+    let estimates: Vec<f64> = rows.iter().map(|row| row[1].parse().unwrap()).collect();
+    assert!(estimates.is_sorted_by(|a, b| a >= b));
+}
+
+#[test]
+fn a_list_of_candidates_does_for_the_map() {
+    let case = "e03-zipf1-small";
+    let by_map = text(&decode(case, &data(case, "map.csv"), &["--format", "json"]));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deniable"));
+    command.args(["decode", "--format", "json", "--params"]).arg(data(case, "params.csv"));
+    command.arg("--counts").arg(data(case, "counts.csv"));
+    command.arg("--candidates").arg(data(case, "candidates.txt"));
+    assert_eq!(text(&command.output().unwrap()), by_map);
+    let json: serde_json::Value = serde_json::from_str(&by_map).unwrap();
+    assert_eq!(json["reports"], 1_000_000);
+    assert_eq!(json["figures"][0]["string"], "v1");
+}
+
+#[test]
+fn one_bit_reports_print_true_and_false() {
+    let table = text(&decode("e12-boolean", &data("e12-boolean", "map.csv"), &[]));
+    assert!(table.contains("TRUE") && table.contains("FALSE"), "{table}");
+    assert!(table.contains("18.13 %"), "{table}");
+}
+
+#[test]
+fn a_map_for_other_parameters_is_refused_by_line() {
+    let output = decode("e12-boolean", &data("e03-zipf1-small", "map.csv"), &[]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(message.contains("line 1: 257 columns") && message.contains("are 65"), "{message}");
+}

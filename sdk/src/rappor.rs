@@ -1,0 +1,48 @@
+//! What google/rappor hashes, for reading its reports and maps. For compatibility only.
+//!
+//! Its clients take the bits of a string from D = MD5(BE32(cohort) ‖ string): hash i sets bit D\[i\] mod k.
+//! One byte reaches 256 values, so only the first 256 bits of a wider report are ever set, and where k does
+//! not divide 256 the low bits are set more often than the high ones.
+
+use md5::{Digest, Md5};
+
+/// The bits that `hashes` hash functions set for `value` in `cohort`, from 0 to `bits` − 1, repeats kept.
+///
+/// # Panics
+/// If `hashes` exceeds the 16 bytes of the digest, or `bits` is 0.
+///
+/// ```
+/// // From the reference's map for k = 16, h = 2: the row of foo begins 7,7,31,21, cells cohort · k + bit + 1.
+/// assert!(deniable::rappor::bloom_bits(b"foo", 0, 16, 2).eq([6, 6]));
+/// assert!(deniable::rappor::bloom_bits(b"foo", 1, 16, 2).eq([14, 4]));
+/// ```
+pub fn bloom_bits(
+    value: &[u8],
+    cohort: u32,
+    bits: usize,
+    hashes: usize,
+) -> impl Iterator<Item = usize> + use<> {
+    let digest = Md5::new().chain_update(cohort.to_be_bytes()).chain_update(value).finalize();
+    (0..hashes).map(move |i| usize::from(digest[i]) % bits)
+}
+
+/// The probability that one hash of a random string sets bit `bit` of `bits`.
+pub fn bit_rate(bit: usize, bits: usize) -> f64 {
+    if bit >= bits {
+        return 0.0;
+    }
+    (256 / bits + usize::from(bit < 256 % bits)) as f64 / 256.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rates_of_all_bits_add_up_to_one() {
+        for bits in [1, 3, 8, 100, 128, 255, 256, 300] {
+            let sum: f64 = (0..bits).map(|bit| bit_rate(bit, bits)).sum();
+            assert!((sum - 1.0).abs() < 1e-12, "{bits}: {sum}");
+        }
+    }
+}
