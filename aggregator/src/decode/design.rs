@@ -67,20 +67,16 @@ impl Design {
         Self::of_map(params, Candidates::hashed(params, names, hash))
     }
 
-    /// Makes the design of `names`, of which each sets the bits `hash(name, cohort)` with equal chances for all
-    /// bits, on every core.
+    /// Hashes `names` as [`Encoder`](deniable::Encoder) does with the Bloom encoding and makes their design, on every core.
     ///
     /// # Errors
     /// As [`Design::of_map`].
-    pub fn hashed<B>(
-        params: &Params,
-        names: Vec<String>,
-        hash: impl Fn(&str, u32) -> B + Sync,
-    ) -> Result<Self, DecodeError>
-    where
-        B: IntoIterator<Item = usize>,
-    {
-        Self::new(params, Candidates::hashed(params, names, hash), |_| 1.0 / params.bits() as f64)
+    pub fn bloom(params: &Params, names: Vec<String>) -> Result<Self, DecodeError> {
+        let (bits, hashes) = (params.bits(), params.hashes());
+        let hash = |name: &str, cohort| {
+            deniable::bloom_bits(bits, hashes, cohort as u16, name.as_bytes()).collect::<Vec<_>>()
+        };
+        Self::new(params, Candidates::hashed(params, names, hash), |_| 1.0 / bits as f64)
     }
 
     fn new(
