@@ -1,3 +1,6 @@
 //! Collector, store and decoder for the randomized reports of [`deniable`].
 
+pub mod catalog;
+pub mod collect;
 pub mod decode;
+pub mod store;
