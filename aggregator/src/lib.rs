@@ -1,4 +1,7 @@
 //! Collector, store and decoder for the randomized reports of [`deniable`].
 
+pub mod catalog;
+pub mod collect;
 pub mod decode;
 pub mod rappor_files;
+pub mod store;

@@ -3,31 +3,44 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use deniable::Params;
+use deniable::{MetricId, Params};
 use deniable_aggregator::decode::{self, Counts, Decoded, Design, Figure, Options, Share};
 use deniable_aggregator::rappor_files;
+use deniable_aggregator::store::Store;
 use serde::Serialize;
+
+use super::selection::Selection;
 
 /// Decode counts into each candidate's share of the reports, with its uncertainty.
 ///
-/// Takes the files of google/rappor as they are: --params, --counts, and either --map or a list of
+/// Reads a metric from a store, with a list of --candidates: the strings that may have been reported, or for a closed
+/// list its values in order. Or takes the files of google/rappor as they are: --params, --counts, and either --map or
 /// --candidates, which are then hashed as its clients do.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["store", "params"]))]
 pub(crate) struct Args {
-    /// Parameters: a file with the header k,h,m,p,q,f and one row
-    #[arg(long, value_name = "FILE")]
-    params: PathBuf,
-    /// Counts: for each cohort a row with its reports and the ones of each bit
-    #[arg(long, value_name = "FILE")]
-    counts: PathBuf,
-    /// Candidates with their cells, one row each
-    #[arg(long, value_name = "FILE", required_unless_present = "candidates", conflicts_with = "candidates")]
+    /// Directory of a collector's store
+    #[arg(long, value_name = "DIR", requires = "metric", requires = "candidates")]
+    store: Option<PathBuf>,
+    /// Metric to decode
+    #[arg(long, value_name = "NAME", value_parser = MetricId::new, requires = "store")]
+    metric: Option<MetricId>,
+    #[command(flatten)]
+    selection: Selection,
+    /// Parameters of google/rappor: a file with the header k,h,m,p,q,f and one row
+    #[arg(long, value_name = "FILE", requires = "counts")]
+    params: Option<PathBuf>,
+    /// Counts of google/rappor: for each cohort a row with its reports and the ones of each bit
+    #[arg(long, value_name = "FILE", requires = "params")]
+    counts: Option<PathBuf>,
+    /// Candidates of google/rappor with their cells, one row each
+    #[arg(long, value_name = "FILE", requires = "params")]
     map: Option<PathBuf>,
     /// Candidates, one per line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "map", conflicts_with = "map")]
     candidates: Option<PathBuf>,
     #[command(flatten)]
     presentation: Presentation,
@@ -58,14 +71,34 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let params = rappor_files::read_params(&args.params)?;
-    let counts = rappor_files::read_counts(&args.counts, &params)?;
-    let design = match (&args.map, &args.candidates) {
-        (Some(map), _) => Design::of_map(&params, rappor_files::read_map(map, &params)?)?,
-        (None, Some(list)) => Design::rappor(&params, rappor_files::read_candidates(list)?)?,
-        (None, None) => unreachable!("clap requires one of the two"),
+    let (params, counts, design) = match (&args.store, &args.metric, &args.params, &args.counts) {
+        (Some(store), Some(metric), ..) => {
+            let (params, counts) = args.selection.sum(&Store::open(store)?, metric)?;
+            (params, counts, args.design(&params)?)
+        }
+        (_, _, Some(params), Some(counts)) => {
+            let params = rappor_files::read_params(params)?;
+            let counts = rappor_files::read_counts(counts, &params)?;
+            (params, counts, args.rappor_design(&params)?)
+        }
+        _ => unreachable!("clap requires one of the two sources"),
     };
     show(&params, &counts, &design, &args.presentation, &mut io::stdout().lock())
+}
+
+impl Args {
+    fn design(&self, params: &Params) -> Result<Design> {
+        let list = self.candidates.as_deref().context("--candidates is missing")?;
+        Ok(Design::of_names(params, rappor_files::read_candidates(list)?)?)
+    }
+
+    fn rappor_design(&self, params: &Params) -> Result<Design> {
+        match (&self.map, &self.candidates) {
+            (Some(map), _) => Ok(Design::of_map(params, rappor_files::read_map(map, params)?)?),
+            (None, Some(list)) => Ok(Design::rappor(params, rappor_files::read_candidates(list)?)?),
+            (None, None) => unreachable!("clap requires one of the two"),
+        }
+    }
 }
 
 /// Decodes `counts` and prints the figures to `out`.

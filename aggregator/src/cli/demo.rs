@@ -6,16 +6,14 @@ mod population;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use deniable::{
-    Answers, BatchId, DeviceSecret, Encoder, Epoch, MetricId, Params, Randomness, Report, SystemEntropy, Value,
-    bloom_bits, write_batch,
+    Answers, BatchId, DeviceSecret, Encoder, Epoch, MetricId, Params, Randomness, Report, SystemEntropy,
+    Value, write_batch,
 };
-use deniable_aggregator::catalog::{Catalog, Definition};
 use deniable_aggregator::decode::{self, Decoded, Design, Figure, Options};
 use deniable_aggregator::store::Store;
 use rayon::prelude::*;
@@ -173,7 +171,12 @@ fn introduce(params: &Params, collector: &Collector) {
 }
 
 /// Lets every device make its report and posts them in batches, on every core.
-fn report_all(people: &[Option<usize>], hosts: &[String], params: Params, collector: &Collector) -> Result<()> {
+fn report_all(
+    people: &[Option<usize>],
+    hosts: &[String],
+    params: Params,
+    collector: &Collector,
+) -> Result<()> {
     let progress = Progress::new("devices reported", people.len() as u64);
     people.par_chunks(BATCH).try_for_each(|devices| {
         let mut randomness = Randomness::from_system()?;
@@ -197,7 +200,7 @@ fn report(answer: &str, params: Params, randomness: &mut Randomness) -> Result<R
 fn decode_store(directory: &Directory, params: &Params, candidates: Vec<String>) -> Result<Decoded> {
     let store = Store::open(&directory.store())?;
     let counts = store.counts(&MetricId::new(METRIC)?, 1, EPOCH..=EPOCH)?;
-    let design = Design::bloom(params, candidates)?;
+    let design = Design::of_names(params, candidates)?;
     Ok(decode::decode(params, &counts, &design, &Options::default())?)
 }
 
@@ -209,7 +212,7 @@ fn truth<'a>(people: &[Option<usize>], hosts: &'a [String]) -> HashMap<&'a str, 
     truth
 }
 
-/// Prints the largest figures beside the truth, and how often the intervals hold it.
+/// Prints the figures of the truly largest beside the truth, and how often the intervals of all hold it.
 fn show(decoded: &Decoded, truth: &HashMap<&str, u32>) {
     let reports = decoded.reports as f64;
     let of = |figure: &Figure| truth.get(figure.names[0].as_str()).copied().unwrap_or(0);
@@ -220,7 +223,9 @@ fn show(decoded: &Decoded, truth: &HashMap<&str, u32>) {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["relying party", "truth", "estimate", "95 % interval", "holds the truth", "detected"]);
-    for figure in decoded.figures.iter().take(SHOWN) {
+    let mut figures: Vec<&Figure> = decoded.figures.iter().collect();
+    figures.sort_by_key(|figure| std::cmp::Reverse(of(figure)));
+    for figure in figures.into_iter().take(SHOWN) {
         let (low, high) = figure.share.interval_95();
         table.add_row([
             figure.names.join(" | "),

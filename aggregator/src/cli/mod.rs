@@ -1,7 +1,14 @@
 //! The command line: one module per command, each with its arguments and its `run`.
 
+mod counts;
 mod decode;
+mod demo;
+mod inspect;
+mod progress;
+mod selection;
+mod serve;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -16,22 +23,35 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Serve(serve::ServeArgs),
+    Counts(counts::CountsArgs),
     Decode(decode::Args),
+    Inspect(inspect::InspectArgs),
 }
 
 /// Runs the command that the process was given. A failure is told on standard error, with its causes.
 pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        // Who read our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "deniable: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-#[allow(clippy::print_stderr, reason = "a command's failure is told here and nowhere else")]
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("deniable: {error:#}");
-    ExitCode::FAILURE
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(broken))
 }

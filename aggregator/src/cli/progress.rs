@@ -17,8 +17,9 @@ impl Progress {
     /// Starts at 0 of `total`; `what` says what is counted, in the plural.
     pub(crate) fn new(what: &'static str, total: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} {msg}, {eta} left")
-                .expect("the template is well-formed");
+            let style =
+                ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} {msg}, {eta} left")
+                    .expect("the template is well-formed");
             ProgressBar::new(total).with_style(style).with_message(what)
         });
         Self { what, total, done: AtomicU64::new(0), bar }

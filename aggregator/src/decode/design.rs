@@ -67,16 +67,23 @@ impl Design {
         Self::of_map(params, Candidates::hashed(params, names, hash))
     }
 
-    /// Hashes `names` as [`Encoder`](deniable::Encoder) does with the Bloom encoding and makes their design, on every core.
+    /// Makes the design of `names` as [`Encoder`](deniable::Encoder) encodes them, on every core: the Bloom encoding
+    /// hashes them, and for the others they are the values of the closed list, in order.
     ///
     /// # Errors
-    /// As [`Design::of_map`].
-    pub fn bloom(params: &Params, names: Vec<String>) -> Result<Self, DecodeError> {
+    /// As [`Design::of_map`]; a name beyond the list has its cell beyond k·m.
+    pub fn of_names(params: &Params, names: Vec<String>) -> Result<Self, DecodeError> {
         let (bits, hashes) = (params.bits(), params.hashes());
-        let hash = |name: &str, cohort| {
-            deniable::bloom_bits(bits, hashes, cohort as u16, name.as_bytes()).collect::<Vec<_>>()
+        let candidates = if params.encoding() == Encoding::Bloom {
+            let hash = |name: &str, cohort| {
+                deniable::bloom_bits(bits, hashes, cohort as u16, name.as_bytes()).collect::<Vec<_>>()
+            };
+            Candidates::hashed(params, names, hash)
+        } else {
+            let cells = |place| (0..params.cohorts()).map(|cohort| (cohort * bits + place) as u32).collect();
+            Candidates { cells: (0..names.len()).map(cells).collect(), names }
         };
-        Self::new(params, Candidates::hashed(params, names, hash), |_| 1.0 / bits as f64)
+        Self::new(params, candidates, |_| 1.0 / bits as f64)
     }
 
     fn new(

@@ -34,7 +34,8 @@ impl Population {
         let table = node("deepest_step")?.table.as_ref().context("deepest_step has no table")?;
         let deepest_step = serde_json::from_value::<BTreeMap<String, Categorical>>(table.clone())?;
         let host = node("relying_party")?;
-        let (Some(items), Some(exponent), Some(label)) = (host.items, host.exponent, host.label.as_ref()) else {
+        let (Some(items), Some(exponent), Some(label)) = (host.items, host.exponent, host.label.as_ref())
+        else {
             bail!("relying_party is no Zipf distribution");
         };
         Ok(Self {
@@ -59,7 +60,8 @@ impl Population {
 
     fn draw_one(&self, rng: &mut ChaCha8Rng) -> Result<Option<usize>> {
         let given = format!("{}|{}", self.user_kind.draw(rng), self.variant.draw(rng));
-        let steps = self.deepest_step.get(&given).with_context(|| format!("deepest_step has no row {given:?}"))?;
+        let steps =
+            self.deepest_step.get(&given).with_context(|| format!("deepest_step has no row {given:?}"))?;
         if steps.draw(rng) != SIGNED_IN {
             return Ok(None);
         }

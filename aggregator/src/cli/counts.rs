@@ -1,0 +1,120 @@
+//! `deniable counts`: what a store holds.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use deniable::MetricId;
+use deniable_aggregator::decode::Counts;
+use deniable_aggregator::store::{Holding, Store};
+
+use super::selection::Selection;
+
+/// Prints what a store holds: without --metric the list of its streams, with it the counts of one.
+///
+/// The counts as CSV have a row for each cohort and no header: the reports of the cohort, then for each bit the
+/// reports in which it was set. `deniable decode --counts` reads them. A store that a collector is using cannot
+/// be read; stop the collector first.
+#[derive(Args)]
+pub(crate) struct CountsArgs {
+    /// Directory of the counts
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// Metric to print the counts of
+    #[arg(long, value_name = "NAME", value_parser = MetricId::new)]
+    metric: Option<MetricId>,
+    #[command(flatten)]
+    selection: Selection,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people; the counts of a metric are summed over bits
+    Table,
+    /// For spreadsheets and `deniable decode`
+    Csv,
+    /// For programs
+    Json,
+}
+
+pub(crate) fn run(args: &CountsArgs) -> anyhow::Result<()> {
+    let store = Store::open(&args.store)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match &args.metric {
+        None => print_holdings(&mut out, &store.holdings()?, args.format)?,
+        Some(metric) => {
+            let (_, counts) = args.selection.sum(&store, metric)?;
+            print_counts(&mut out, &counts, args.format)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn print_holdings(out: &mut impl Write, holdings: &[Holding], format: Format) -> anyhow::Result<()> {
+    const HEADER: [&str; 4] = ["metric", "version", "epoch", "reports"];
+    let cells = |h: &Holding| {
+        [h.metric.to_string(), h.version.to_string(), h.epoch.to_string(), h.reports.to_string()]
+    };
+    match format {
+        Format::Table => print_table(out, &HEADER, holdings.iter().map(cells))?,
+        Format::Csv => {
+            let mut csv = csv::Writer::from_writer(out);
+            csv.write_record(HEADER).map_err(io::Error::from)?;
+            for holding in holdings {
+                csv.write_record(cells(holding)).map_err(io::Error::from)?;
+            }
+            csv.flush()?;
+        }
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, holdings).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_counts(out: &mut impl Write, counts: &Counts, format: Format) -> anyhow::Result<()> {
+    let rows = (0..counts.cohorts()).map(|cohort| (counts.reports()[cohort], counts.ones(cohort)));
+    match format {
+        Format::Table => {
+            let cells = rows.enumerate().map(|(cohort, (reports, ones))| {
+                [cohort.to_string(), reports.to_string(), ones.iter().sum::<u64>().to_string()]
+            });
+            print_table(out, &["cohort", "reports", "bits set"], cells)?;
+        }
+        Format::Csv => {
+            let mut csv = csv::Writer::from_writer(out);
+            for (reports, ones) in rows {
+                csv.serialize((reports, ones)).map_err(io::Error::from)?;
+            }
+            csv.flush()?;
+        }
+        Format::Json => {
+            let rows: Vec<_> =
+                rows.map(|(reports, ones)| serde_json::json!({ "reports": reports, "ones": ones })).collect();
+            serde_json::to_writer(&mut *out, &rows).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints a table whose first column is text or a place and whose others are numbers.
+fn print_table<const N: usize>(
+    out: &mut impl Write,
+    header: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> io::Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    for row in rows {
+        let align = |column| if column == 0 { CellAlignment::Left } else { CellAlignment::Right };
+        let cells = row.into_iter().enumerate();
+        table.add_row(cells.map(|(column, text)| Cell::new(text).set_alignment(align(column))));
+    }
+    writeln!(out, "{table}")
+}

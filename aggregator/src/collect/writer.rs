@@ -1,0 +1,173 @@
+//! The writer: one thread that commits what many connections bring, as many at a time as have come.
+//!
+//! While one commit is on its way to the disk, the next batches gather; then they share one commit. When nobody
+//! waits, a batch is committed at once. Batches that wait are limited by the memory they hold.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use crate::store::{Accepted, Day, Outcome, Store, StoreError};
+
+/// The most bytes of batches that wait for a commit: 64 MiB, a few seconds of heavy traffic.
+pub const DEFAULT_QUEUE_BYTES: usize = 64 << 20;
+
+/// What a waiting batch takes beside its reports, so that many tiny ones are limited too.
+const JOB_BYTES: usize = 512;
+
+/// The most batches in one commit, so that the first of them does not wait for long.
+const GROUP_BATCHES: usize = 4096;
+
+/// A batch that waits, and who waits for it.
+struct Job {
+    batch: Accepted,
+    answer: oneshot::Sender<Outcome>,
+    memory: OwnedSemaphorePermit,
+}
+
+/// What the writer is told.
+enum Message {
+    Commit(Job),
+    Stop,
+}
+
+/// The way to the writer.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    messages: mpsc::UnboundedSender<Message>,
+    memory: Arc<Semaphore>,
+    failed: watch::Receiver<bool>,
+}
+
+/// The running writer.
+#[derive(Debug)]
+pub struct Running {
+    thread: thread::JoinHandle<Result<(), StoreError>>,
+    messages: mpsc::UnboundedSender<Message>,
+}
+
+impl Writer {
+    /// Starts a writer on `store`. Batches that wait hold at most `queue_bytes` bytes.
+    ///
+    /// # Errors
+    /// [`WriterError::Thread`] if the system gives no thread.
+    pub fn start(store: Store, queue_bytes: usize) -> Result<(Self, Running), WriterError> {
+        let (messages, waiting) = mpsc::unbounded_channel();
+        let (fail, failed) = watch::channel(false);
+        let memory = Arc::new(Semaphore::new(queue_bytes.min(Semaphore::MAX_PERMITS)));
+        let thread = thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || {
+                let result = write(&store, waiting);
+                if result.is_err() {
+                    fail.send_replace(true);
+                }
+                result
+            })
+            .map_err(|source| WriterError::Thread { source })?;
+        let running = Running { thread, messages: messages.clone() };
+        Ok((Self { messages, memory, failed }, running))
+    }
+
+    /// Has a batch committed, and returns when it is durable.
+    ///
+    /// # Errors
+    /// [`WriterError::Full`] if the limit is reached, so the batch was not taken; [`WriterError::Stopped`] if the
+    /// store failed before or while it was committed, so it may or may not be counted.
+    pub async fn commit(&self, batch: Accepted, size_bytes: usize) -> Result<Outcome, WriterError> {
+        let bytes = u32::try_from(size_bytes + JOB_BYTES).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.memory).try_acquire_many_owned(bytes).map_err(|_| WriterError::Full)?;
+        let (answer, outcome) = oneshot::channel();
+        let job = Job { batch, answer, memory };
+        self.messages.send(Message::Commit(job)).map_err(|_| WriterError::Stopped)?;
+        outcome.await.map_err(|_| WriterError::Stopped)
+    }
+
+    /// Says whether the writer takes batches.
+    pub fn is_running(&self) -> bool {
+        !self.messages.is_closed()
+    }
+
+    /// Waits until the store has failed; for ever if it does not.
+    pub async fn failed(mut self) {
+        if self.failed.wait_for(|failed| *failed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Running {
+    /// Lets the writer commit all it took and no more, and waits until it has closed the store.
+    ///
+    /// # Errors
+    /// [`WriterError::Store`] if the store failed.
+    pub async fn finish(self) -> Result<(), WriterError> {
+        // A writer that has ended already needs no telling.
+        let _ = self.messages.send(Message::Stop);
+        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        match joined {
+            Ok(Ok(result)) => Ok(result?),
+            _ => Err(WriterError::Stopped),
+        }
+    }
+}
+
+fn write(store: &Store, mut waiting: mpsc::UnboundedReceiver<Message>) -> Result<(), StoreError> {
+    let mut group = Vec::new();
+    while waiting.blocking_recv_many(&mut group, GROUP_BATCHES) > 0 {
+        let (mut batches, mut answers) = (Vec::new(), Vec::new());
+        for message in group.drain(..) {
+            match message {
+                Message::Commit(job) => {
+                    batches.push(job.batch);
+                    answers.push((job.answer, job.memory));
+                }
+                // What was sent before is still received.
+                Message::Stop => waiting.close(),
+            }
+        }
+        let outcomes = commit(store, &batches)?;
+        for ((answer, memory), outcome) in answers.into_iter().zip(outcomes) {
+            drop(memory);
+            // Who asked may be gone; the batch is counted all the same.
+            let _ = answer.send(outcome);
+        }
+    }
+    Ok(())
+}
+
+fn commit(store: &Store, batches: &[Accepted]) -> Result<Vec<Outcome>, StoreError> {
+    let started = Instant::now();
+    let outcomes = store.commit(batches, Day::of(SystemTime::now())).inspect_err(|error| {
+        tracing::error!(%error, cause = ?error, "the store failed: no further batch is taken");
+    })?;
+    let reports: usize = batches.iter().map(Accepted::report_count).sum();
+    let micros = started.elapsed().as_micros();
+    tracing::debug!(batches = batches.len(), reports, micros, "committed");
+    Ok(outcomes)
+}
+
+/// A batch that was not committed, or a writer that is no more.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WriterError {
+    /// Too many batches wait.
+    #[error("too many batches wait to be stored: send this one again later")]
+    Full,
+    /// The writer has ended.
+    #[error("the store has stopped: send this batch again later, under the same id")]
+    Stopped,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system gave no thread.
+    #[error("the system gave no thread to write with")]
+    Thread {
+        /// What the system said.
+        source: io::Error,
+    },
+}

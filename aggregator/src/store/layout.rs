@@ -1,0 +1,125 @@
+//! The store on disk, to the byte.
+//!
+//! # Format 1
+//! A store is a directory that holds `store.redb`, a database of redb, and nothing else of ours. While it is being
+//! made, the file is called `store.redb.new`; its rename is the moment from which the store exists.
+//! redb keeps keys in the order of their parts, text by its bytes.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `deniable` | `"format"` | the format's number, u32 |
+//! | `streams` | metric (text), version (u32) | fingerprint of the parameters (8 bytes), the parameters as JSON (text) |
+//! | `batches` | batch id (16 bytes) | the day on which it was first seen, u32, days since 1970-01-01 UTC |
+//! | `counts` | metric (text), version (u32), epoch (u32), cohort (u16) | a row, see below |
+//!
+//! A row has 8 · (1 + k) bytes, all u64 little-endian: the number of reports, then for each bit from 0 to k − 1 the
+//! number of reports in which it was set. A cohort without reports has no row.
+//!
+//! # What is not there
+//! No report, no time finer than the day of a batch, and nothing that leads from a batch id to counts: after its
+//! commit a batch is part of sums. redb reuses freed pages late, so a copy of the file can hold earlier sums
+//! beside the current ones; protect the file as you would protect the reports on their way.
+
+use redb::TableDefinition;
+
+/// The format that this program writes and reads.
+pub(super) const FORMAT: u32 = 1;
+/// The key of the format's number.
+pub(super) const FORMAT_KEY: &str = "format";
+/// The database.
+pub(super) const FILE: &str = "store.redb";
+/// The database while it is being made.
+pub(super) const NEW_FILE: &str = "store.redb.new";
+
+/// Metric, version, epoch and cohort.
+pub(super) type RowKey<'a> = (&'a str, u32, u32, u16);
+
+pub(super) const META: TableDefinition<'_, &str, u32> = TableDefinition::new("deniable");
+pub(super) const STREAMS: TableDefinition<'_, (&str, u32), (&[u8; 8], &str)> =
+    TableDefinition::new("streams");
+pub(super) const BATCHES: TableDefinition<'_, &[u8; 16], u32> = TableDefinition::new("batches");
+pub(super) const COUNTS: TableDefinition<'_, RowKey<'static>, &[u8]> = TableDefinition::new("counts");
+
+/// The sums of one cohort, as they are worked on in memory.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    pub(super) reports: u64,
+    pub(super) ones: Vec<u64>,
+}
+
+impl Row {
+    /// Makes this the row of no reports of `bits` bits.
+    pub(super) fn clear(&mut self, bits: usize) {
+        self.reports = 0;
+        self.ones.clear();
+        self.ones.resize(bits, 0);
+    }
+
+    /// Reads a stored row of `bits` bits; `None` if it has another length or a bit is set in more reports than there are.
+    #[must_use]
+    pub(super) fn read(&mut self, bits: usize, bytes: &[u8]) -> Option<()> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (reports, ones) = words.split_first()?;
+        if ones.len() != bits || !rest.is_empty() {
+            return None;
+        }
+        self.reports = u64::from_le_bytes(*reports);
+        self.ones.clear();
+        self.ones.extend(ones.iter().map(|word| u64::from_le_bytes(*word)));
+        self.ones.iter().all(|&count| count <= self.reports).then_some(())
+    }
+
+    /// Counts one report, which was checked to set no bit beyond k.
+    pub(super) fn add(&mut self, bits: &[u8]) {
+        self.reports += 1;
+        for (counts, &byte) in self.ones.chunks_mut(8).zip(bits) {
+            for (bit, count) in counts.iter_mut().enumerate() {
+                *count += u64::from(byte >> bit & 1);
+            }
+        }
+    }
+
+    /// Writes the row behind what `out` held, which is cleared.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(&self.reports.to_le_bytes());
+        self.ones.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_counts_every_bit_position_and_reads_back() {
+        for k in [1, 7, 8, 9, 16, 4096] {
+            let (mut row, mut bytes) = (Row::default(), Vec::new());
+            row.clear(k);
+            for bit in 0..k {
+                let mut report = vec![0u8; k.div_ceil(8)];
+                report[bit / 8] |= 1 << (bit % 8);
+                // Bit i is set in one report, or in two if i is odd.
+                (0..=bit % 2).for_each(|_| row.add(&report));
+            }
+            row.write(&mut bytes);
+            assert_eq!(bytes.len(), 8 * (1 + k));
+            let mut back = Row::default();
+            back.read(k, &bytes).unwrap();
+            assert_eq!(back.reports, (k + k / 2) as u64);
+            assert!(back.ones.iter().enumerate().all(|(bit, &count)| count == 1 + bit as u64 % 2));
+        }
+    }
+
+    #[test]
+    fn a_damaged_row_is_not_read() {
+        let row = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>();
+        let read = |bytes: &[u8]| Row::default().read(2, bytes);
+        assert!(read(&row(&[3, 3, 0])).is_some());
+        assert!(read(&row(&[3, 4, 0])).is_none());
+        assert!(read(&row(&[3, 3])).is_none());
+        assert!(read(&row(&[3, 3, 0, 0])).is_none());
+        assert!(read(&row(&[3, 3, 0])[..23]).is_none());
+        assert!(read(&[]).is_none());
+    }
+}
