@@ -3,6 +3,8 @@
 //! `full` is a value's whole way to a report; `memoized` starts from the permanent response. `floor` is the same
 //! SHA-256, HMAC-SHA256 and ChaCha work on the same number of bytes, with nothing done to them.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench that cannot set up should stop")]
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
@@ -67,7 +69,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, case: &Case, bits: usize) {
         if case.encoding == Encoding::Bloom { Value::Text("rp-001.example") } else { Value::Choice(3) };
     let mut randomness = Randomness::from_system().unwrap();
     group.bench_function("full", |b| {
-        b.iter(|| encoder.encode(black_box(value), EPOCH, &mut randomness).unwrap())
+        b.iter(|| encoder.encode(black_box(value), EPOCH, &mut randomness).unwrap());
     });
     let permanent = encoder.permanent(&encoder.signal(value).unwrap());
     group.bench_function("memoized", |b| {
