@@ -272,3 +272,100 @@ pub enum EncodeError {
         size: usize,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::ToString;
+
+    use super::*;
+    use crate::params::Response;
+
+    const EPOCH: Epoch = Epoch(1);
+
+    fn encoder(params: Params, secret: u8) -> Encoder {
+        Encoder::new(MetricId::new("m").unwrap(), 1, params, &DeviceSecret::from_bytes([secret; 32]))
+    }
+
+    fn one_stage(encoding: Encoding, bits: usize, hashes: usize) -> Params {
+        let stage = Response::nearest(0.25, 0.5).unwrap();
+        Params::new(encoding, bits, hashes, 4, None, Some(stage)).unwrap()
+    }
+
+    fn two_stages() -> Params {
+        Params::rappor(64, 2, 4, 0.5, 0.25, 0.75).unwrap()
+    }
+
+    #[test]
+    fn the_permanent_response_never_changes_and_differs_between_devices_and_values() {
+        let of = |secret, text| {
+            let encoder = encoder(two_stages(), secret);
+            let permanent = encoder.permanent(&encoder.signal(Value::Text(text)).unwrap());
+            permanent.0.0.clone()
+        };
+        assert_eq!(of(1, "a"), of(1, "a"));
+        assert_ne!(of(1, "a"), of(1, "b"));
+        assert_ne!(of(1, "a"), of(2, "a"));
+    }
+
+    #[test]
+    fn values_with_one_signal_share_one_permanent_response() {
+        let encoder = encoder(Params::rappor(2, 1, 1, 0.5, 0.25, 0.75).unwrap(), 1);
+        let signal = |text| encoder.signal(Value::Text(text)).unwrap();
+        let a = signal("a");
+        let twin = ["b", "c", "d", "e", "f", "g"].into_iter().find(|text| signal(text) == a).unwrap();
+        assert_eq!(encoder.permanent(&signal(twin)), encoder.permanent(&a));
+    }
+
+    #[test]
+    fn each_report_is_drawn_anew() {
+        let encoder = encoder(two_stages(), 1);
+        let mut randomness = Randomness::from_seed([3; 32]);
+        let mut report = || encoder.encode(Value::Text("a"), EPOCH, &mut randomness).unwrap();
+        assert_ne!(report(), report());
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_refused_and_draws_nothing() {
+        let direct = encoder(Params::for_epsilon(1.0, None, crate::Answers::Closed(4)).unwrap(), 1);
+        let unary = encoder(one_stage(Encoding::Unary, 10, 2), 1);
+        let bloom = encoder(two_stages(), 1);
+        let mut randomness = Randomness::from_seed([3; 32]);
+        let long = "x".repeat(MAX_VALUE_BYTES + 1);
+        for (encoder, value) in [
+            (&direct, Value::Choice(4)),
+            (&direct, Value::Choice(usize::MAX)),
+            (&direct, Value::Choices(&[1])),
+            (&direct, Value::Text("a")),
+            (&unary, Value::Choice(10)),
+            (&unary, Value::Choices(&[1, 2, 3])),
+            (&unary, Value::Choices(&[1, 10])),
+            (&unary, Value::Text("a")),
+            (&bloom, Value::Choice(0)),
+            (&bloom, Value::Text("")),
+            (&bloom, Value::Text(&long)),
+        ] {
+            assert!(encoder.encode(value, EPOCH, &mut randomness).is_err(), "{value:?}");
+        }
+        assert_eq!(randomness.draw_id(), Randomness::from_seed([3; 32]).draw_id());
+        let message = direct.signal(Value::Choice(4)).unwrap_err().to_string();
+        assert!(message.contains('4') && message.contains("list"), "{message}");
+    }
+
+    #[test]
+    fn a_set_counts_each_choice_once_and_may_be_empty() {
+        let unary = encoder(one_stage(Encoding::Unary, 10, 2), 1);
+        let signal = |choices| unary.signal(Value::Choices(choices)).map(|signal| signal.0.clone());
+        assert_eq!(signal(&[9, 1, 9, 1]), Ok(vec![0b10, 0b10]));
+        assert_eq!(signal(&[]), Ok(vec![0, 0]));
+    }
+
+    #[test]
+    fn nothing_that_holds_a_value_prints_it() {
+        let encoder = encoder(two_stages(), 1);
+        let signal = encoder.signal(Value::Text("secret")).unwrap();
+        let printed =
+            format!("{:?} {signal:?} {:?} {encoder:?}", Value::Text("secret"), encoder.permanent(&signal));
+        assert!(!printed.contains("secret") && !printed.contains("115"), "{printed}");
+    }
+}

@@ -383,3 +383,110 @@ pub enum BatchError {
         bits: u16,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+    use std::{vec, vec::Vec};
+
+    use super::*;
+    use crate::{DeviceSecret, Encoder, Params, Randomness, Value};
+
+    fn reports(metric: &str, bits: usize, epoch: u32, count: u8) -> Vec<Report> {
+        let params = Params::rappor(bits, 2, 8, 0.5, 0.25, 0.75).unwrap();
+        let mut randomness = Randomness::from_seed([5; 32]);
+        let report = |i| {
+            let secret = DeviceSecret::from_bytes([i; 32]);
+            let encoder = Encoder::new(MetricId::new(metric).unwrap(), 3, params, &secret);
+            encoder.encode(Value::Text("v"), Epoch(epoch), &mut randomness).unwrap()
+        };
+        (0..count).map(report).collect()
+    }
+
+    fn mixed() -> Vec<Report> {
+        [reports("a", 12, 7, 3), reports("b", 64, 7, 2), reports("a", 12, 8, 1)].concat()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let body = write_batch(BatchId([9; 16]), mixed()).unwrap();
+        let batch = Batch::parse(&body).unwrap();
+        assert_eq!((batch.id(), batch.report_count()), (BatchId([9; 16]), 6));
+        let mut found = Vec::new();
+        for section in batch.sections() {
+            assert_eq!(section.stream().version(), 3);
+            for (cohort, bits) in section.reports() {
+                found.push((section.stream().metric().to_string(), section.epoch(), cohort, bits.to_vec()));
+            }
+        }
+        let mut sent: Vec<_> = mixed()
+            .iter()
+            .map(|r| (r.stream().metric().to_string(), r.epoch(), r.cohort(), r.bits.as_raw_slice().to_vec()))
+            .collect();
+        sent.sort();
+        found.sort();
+        assert_eq!(found, sent);
+    }
+
+    #[test]
+    fn a_batch_does_not_tell_the_order_of_its_reports() {
+        let mut reversed = mixed();
+        reversed.reverse();
+        let id = BatchId([9; 16]);
+        assert_eq!(write_batch(id, mixed()), write_batch(id, reversed));
+    }
+
+    #[test]
+    fn a_batch_cut_anywhere_is_refused() {
+        let body = write_batch(BatchId([9; 16]), mixed()).unwrap();
+        for end in 0..body.len() {
+            assert!(matches!(Batch::parse(&body[..end]), Err(BatchError::Truncated { .. })), "{end}");
+        }
+        let longer = [&body[..], &[0]].concat();
+        let (expected, found) = (body.len(), longer.len());
+        assert_eq!(Batch::parse(&longer), Err(BatchError::Trailing { expected, found }));
+    }
+
+    #[test]
+    fn what_is_no_batch_is_refused_by_name() {
+        let body = write_batch(BatchId([9; 16]), reports("a", 12, 7, 1)).unwrap();
+        let with = |at: usize, bytes: &[u8]| {
+            let mut body = body.clone();
+            body[at..at + bytes.len()].copy_from_slice(bytes);
+            Batch::parse(&body).unwrap_err()
+        };
+        assert_eq!(with(0, b"x"), BatchError::NotABatch);
+        assert_eq!(with(4, &[2]), BatchError::Format { found: 2 });
+        assert_eq!(with(21, &[0, 0]), BatchError::Empty);
+        assert!(matches!(with(24, b"A"), BatchError::Metric(_)));
+        assert!(matches!(with(24, &[0xFF]), BatchError::Metric(_)));
+        // The section: name at 24, version at 25, epoch at 29, fingerprint at 33, k at 41, count at 43.
+        assert_eq!(with(41, &[0, 0]), BatchError::Bits { bits: 0 });
+        assert_eq!(with(41, &[1, 16]), BatchError::Bits { bits: 4097 });
+        assert_eq!(with(43, &[0; 4]), BatchError::Empty);
+        assert!(matches!(with(43, &[0xFF; 4]), BatchError::Truncated { .. }));
+    }
+
+    #[test]
+    fn a_batch_over_the_limit_is_neither_written_nor_read() {
+        assert_eq!(write_batch(BatchId([0; 16]), Vec::new()), Err(BatchError::Empty));
+        let report = reports("a", 4096, 7, 1).remove(0);
+        let many = vec![report; MAX_BATCH_BYTES / 512];
+        assert!(matches!(write_batch(BatchId([0; 16]), many), Err(BatchError::TooLarge { .. })));
+        let size = MAX_BATCH_BYTES + 1;
+        assert_eq!(Batch::parse(&vec![0; size]), Err(BatchError::TooLarge { size }));
+    }
+
+    #[test]
+    fn the_view_for_people_shows_bit_0_first() {
+        let report = reports("a", 12, 7, 1).remove(0);
+        let bits: std::string::String =
+            report.bits().iter().map(|bit| if *bit { '1' } else { '0' }).collect();
+        let cohort = report.cohort();
+        let body = write_batch(BatchId([9; 16]), vec![report]).unwrap();
+        let view = serde_json::to_value(Batch::parse(&body).unwrap()).unwrap();
+        assert_eq!(view["id"], "09".repeat(16));
+        assert_eq!(view["sections"][0]["metric"], "a");
+        assert_eq!(view["sections"][0]["reports"][0], serde_json::json!({ "cohort": cohort, "bits": bits }));
+    }
+}
