@@ -84,20 +84,25 @@ impl Params {
         Self::new(encoding, bits, 1, cohorts, permanent, Some(instantaneous))
     }
 
-    /// The variance of a rare value's estimated share over that of subset selection at the same ε₁, which no mechanism
-    /// beats: 1 is perfect, and users needed for equal error grow in this proportion.
+    /// The variance of a rare value's estimated share, times the number of reports.
     ///
-    /// For the classic RAPPOR of two or more hashes it counts the noise of one bit, averaged over the hashes.
-    pub fn excess_variance(&self, answers: Answers) -> f64 {
+    /// For more than one hash it counts the noise of one bit, averaged over the hashes.
+    pub fn variance(&self) -> f64 {
         let channel = self.channel();
-        let collision = match self.encoding() {
+        let shared = match self.encoding() {
             Encoding::Bloom => 1.0 - libm::pow(1.0 - 1.0 / self.bits() as f64, self.hashes() as f64),
             Encoding::Direct | Encoding::Unary => 0.0,
         };
-        let rate = channel.zero() + channel.gain() * collision;
-        let gain = channel.gain() * (1.0 - collision);
-        let ours = rate * (1.0 - rate) / (gain * gain) / self.hashes() as f64;
-        ours / subset_selection(self.epsilon_one().get(), answers)
+        let rate = channel.zero() + channel.gain() * shared;
+        let gain = channel.gain() * (1.0 - shared);
+        let averaged = if self.encoding() == Encoding::Bloom { self.hashes() as f64 } else { 1.0 };
+        rate * (1.0 - rate) / (gain * gain) / averaged
+    }
+
+    /// [`Params::variance`] over that of subset selection at the same ε₁, which no mechanism beats: 1 is perfect, and the
+    /// users needed for equal error grow in this proportion.
+    pub fn excess_variance(&self, answers: Answers) -> f64 {
+        self.variance() / subset_selection(self.epsilon_one().get(), answers)
     }
 }
 

@@ -73,22 +73,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let began = Instant::now();
     let decoded = decode_store(&directory, &params, candidates(&population))?;
-    let truth = truth(&people, population.hosts());
-    show(&decoded, &truth);
-    say(&format!(
-        "\n{} devices reported in {:.1} s ({:.0} a second); decoded in {:.2} s. The collector was killed at the end{}.",
-        args.devices,
-        reported.as_secs_f64(),
-        f64::from(args.devices) / reported.as_secs_f64(),
-        began.elapsed().as_secs_f64(),
-        if restarts == 0 { String::new() } else { format!(", and came back {restarts} times before") },
-    ));
     ensure!(
         decoded.reports == u64::from(args.devices),
         "{} reports were acknowledged, but {} are in the store",
         args.devices,
         decoded.reports
     );
+    let truth = truth(&people, population.hosts());
+    show(&decoded, &truth);
+    say(&format!(
+        "\n{} devices reported in {:.1} s ({:.0} a second); decoded in {:.2} s.\nThe collector was killed at the end and came back {} before. Every report that it acknowledged is counted once.",
+        args.devices,
+        reported.as_secs_f64(),
+        f64::from(args.devices) / reported.as_secs_f64(),
+        began.elapsed().as_secs_f64(),
+        if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") },
+    ));
     if args.keep.is_some() {
         directory.say_how_to_decode();
     }

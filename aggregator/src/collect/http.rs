@@ -64,13 +64,15 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Json<Receip
     Ok(Json(Receipt { status, reports }))
 }
 
+/// Refuses what says that it is something else. A page that posts bytes declares nothing.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     const BATCH: &str = "application/octet-stream";
-    let declared = headers.get(header::CONTENT_TYPE).map_or("none", |v| v.to_str().unwrap_or("unreadable"));
+    let Some(declared) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let declared = declared.to_str().unwrap_or("unreadable");
     if declared.trim().eq_ignore_ascii_case(BATCH) {
         return Ok(());
     }
-    let detail = format!("the content type is {declared:?}, but a batch is sent as {BATCH:?}");
+    let detail = format!("the content type is {declared:?}, but a batch is sent as {BATCH:?}, or with none");
     Err(Problem::new(Kind::UnsupportedMediaType, detail))
 }
 
