@@ -1,1 +1,3 @@
-//! Tests that cross crates live in `tests/tests`.
+//! Tests that cross crates live in `tests/tests`; what several of them need is here.
+
+pub mod node;
