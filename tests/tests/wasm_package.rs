@@ -1,5 +1,7 @@
 //! The npm package as its users meet it: what it refuses and how, and the first client of its README.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;

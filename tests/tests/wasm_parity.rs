@@ -3,6 +3,8 @@
 //! The package under test is the one that ships. Its randomness is injected where a page's comes from: the
 //! script replaces `crypto.getRandomValues`.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 
 use deniable::{
