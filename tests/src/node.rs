@@ -11,7 +11,7 @@ pub fn path(relative: &str) -> PathBuf {
 /// The folder of the built package.
 ///
 /// # Panics
-/// If it was not built, or is older than its sources, saying how to build it.
+/// If it was not built, saying how to build it.
 pub fn package() -> PathBuf {
     let package = path("wasm/pkg");
     assert!(

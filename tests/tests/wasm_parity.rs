@@ -3,6 +3,8 @@
 //! The package under test is the one that ships. Its randomness is injected where a page's comes from: the
 //! script replaces `crypto.getRandomValues`.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 
 use deniable::{
@@ -163,7 +165,7 @@ fn native_and_wasm_give_equal_bytes() {
     let wasm = wasm(&list(cases.iter().map(Case::json)));
     assert_eq!(wasm.len(), cases.len());
     for (case, wasm) in cases.iter().zip(wasm) {
-        assert_eq!(case.native(), wasm, "{}", case.json());
+        assert_eq!(case.native(), wasm, "is the package up to date (`cargo xtask wasm`)? {}", case.json());
     }
 }
 

@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" />
+
 export { DeviceSecret, Encoder, Params, Randomness, Report, writeBatch } from "./bindings.js";
 export type { Encoding, ParamsInit, RapporInit, ResponseStage } from "./bindings.js";
 export { DeniableError } from "./error.js";

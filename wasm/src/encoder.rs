@@ -113,7 +113,7 @@ impl Report {
     }
 
     /// Its bits, eight in a byte: bit i in place i mod 8 of byte ⌊i/8⌋.
-    #[wasm_bindgen(getter)]
+    #[wasm_bindgen(getter, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
     pub fn bits(&self) -> Vec<u8> {
         self.0.bits().domain().collect()
     }
@@ -127,7 +127,7 @@ impl Report {
 ///
 /// # Errors
 /// A `DeniableError` with the code `empty-batch`, `batch-too-large` (over 1 MiB), `bad-argument` or `no-randomness`.
-#[wasm_bindgen(js_name = writeBatch)]
+#[wasm_bindgen(js_name = writeBatch, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
 pub fn write_batch(
     #[wasm_bindgen(unchecked_param_type = "Report[]")] reports: Vec<JsValue>,
     id: Option<Uint8Array>,

@@ -46,7 +46,7 @@ impl DeviceSecret {
     }
 
     /// The 32 bytes to store.
-    #[wasm_bindgen(js_name = toBytes)]
+    #[wasm_bindgen(js_name = toBytes, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
     pub fn to_bytes(&self) -> Uint8Array {
         Uint8Array::from(&self.0.to_bytes()[..])
     }
