@@ -12,14 +12,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::bloom::bloom_bits;
 use crate::entropy::Randomness;
 use crate::identity::{DeviceSecret, PermanentCoins};
 use crate::metric::{Epoch, MetricId, Stream};
 use crate::params::{Encoding, MAX_BITS, Params};
-use crate::report::{Bits, Report};
+use crate::report::{BitBytes, Report};
 use crate::response::Sampler;
 
 /// The most bytes in a value of an open set of strings.
@@ -53,23 +53,28 @@ impl fmt::Debug for Value<'_> {
     }
 }
 
-/// The bits that a value sets, before anything is randomized. It is wiped from memory when dropped.
-#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
-pub struct Signal(Vec<u8>);
+/// What a device says for ever when its value is this one: the value's permanent response, kept at hand.
+///
+/// It draws the same reports as [`Encoder::encode`] with the same value, and saves the hashing. It is wiped from memory when
+/// dropped, and cannot outlive or leave the encoder that made it.
+pub struct Memo<'e> {
+    encoder: &'e Encoder,
+    permanent: Zeroizing<Vec<u8>>,
+}
 
-impl fmt::Debug for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signal(..)")
+impl Memo<'_> {
+    /// Draws a report.
+    ///
+    /// # Privacy
+    /// As [`Encoder::encode`].
+    pub fn report(&self, epoch: Epoch, randomness: &mut Randomness) -> Report {
+        self.encoder.draw(&self.permanent, epoch, randomness)
     }
 }
 
-/// A signal through the permanent stage: what a device says for ever when its value is this one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Permanent(Signal);
-
-impl fmt::Debug for Permanent {
+impl fmt::Debug for Memo<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Permanent(..)")
+        f.write_str("Memo(..)")
     }
 }
 
@@ -150,26 +155,16 @@ impl Encoder {
         report
     }
 
-    /// The bits that `value` sets.
+    /// Prepares to report `value` many times.
     ///
     /// # Errors
     /// An [`EncodeError`] if the value does not fit the parameters.
-    pub fn signal(&self, value: Value<'_>) -> Result<Signal, EncodeError> {
-        let mut signal = Signal(vec![0; self.stream.bit_bytes()]);
-        self.write_signal(value, &mut signal.0)?;
-        Ok(signal)
-    }
-
-    /// The permanent response to a signal: the same for ever, derived and not stored.
-    pub fn permanent(&self, signal: &Signal) -> Permanent {
-        let mut permanent = Signal(vec![0; signal.0.len()]);
-        self.write_permanent(&signal.0, &mut permanent.0);
-        Permanent(permanent)
-    }
-
-    /// Draws a report from a permanent response.
-    pub fn report(&self, permanent: &Permanent, epoch: Epoch, randomness: &mut Randomness) -> Report {
-        self.draw(&permanent.0.0, epoch, randomness)
+    pub fn memoize(&self, value: Value<'_>) -> Result<Memo<'_>, EncodeError> {
+        let size = self.stream.bit_bytes();
+        let (mut signal, mut permanent) = (Zeroizing::new(vec![0; size]), Zeroizing::new(vec![0; size]));
+        self.write_signal(value, &mut signal)?;
+        self.write_permanent(&signal, &mut permanent);
+        Ok(Memo { encoder: self, permanent })
     }
 
     /// Writes the bits of `value` into `signal`, which is all zeros.
@@ -211,13 +206,11 @@ impl Encoder {
     }
 
     fn draw(&self, permanent: &[u8], epoch: Epoch, randomness: &mut Randomness) -> Report {
-        let mut bits = vec![0; permanent.len()];
+        let mut bits = BitBytes::from_elem(0, permanent.len());
         match &self.instantaneous {
             Some(sampler) => sampler.respond(permanent, &mut bits, randomness.generator()),
             None => bits.copy_from_slice(permanent),
         }
-        let mut bits = Bits::from_vec(bits);
-        bits.truncate(self.params.bits());
         Report::new(Arc::clone(&self.stream), epoch, self.cohort, bits)
     }
 }
@@ -296,12 +289,15 @@ mod tests {
         Params::rappor(64, 2, 4, 0.5, 0.25, 0.75).unwrap()
     }
 
+    fn signal(encoder: &Encoder, value: Value<'_>) -> Result<Vec<u8>, EncodeError> {
+        let mut signal = vec![0; encoder.stream.bit_bytes()];
+        encoder.write_signal(value, &mut signal).map(|()| signal)
+    }
+
     #[test]
     fn the_permanent_response_never_changes_and_differs_between_devices_and_values() {
         let of = |secret, text| {
-            let encoder = encoder(two_stages(), secret);
-            let permanent = encoder.permanent(&encoder.signal(Value::Text(text)).unwrap());
-            permanent.0.0.clone()
+            encoder(two_stages(), secret).memoize(Value::Text(text)).unwrap().permanent.clone()
         };
         assert_eq!(of(1, "a"), of(1, "a"));
         assert_ne!(of(1, "a"), of(1, "b"));
@@ -311,10 +307,19 @@ mod tests {
     #[test]
     fn values_with_one_signal_share_one_permanent_response() {
         let encoder = encoder(Params::rappor(2, 1, 1, 0.5, 0.25, 0.75).unwrap(), 1);
-        let signal = |text| encoder.signal(Value::Text(text)).unwrap();
-        let a = signal("a");
-        let twin = ["b", "c", "d", "e", "f", "g"].into_iter().find(|text| signal(text) == a).unwrap();
-        assert_eq!(encoder.permanent(&signal(twin)), encoder.permanent(&a));
+        let of = |text| signal(&encoder, Value::Text(text)).unwrap();
+        let twin = ["b", "c", "d", "e", "f", "g"].into_iter().find(|text| of(text) == of("a")).unwrap();
+        let memo = |text| encoder.memoize(Value::Text(text)).unwrap().permanent.clone();
+        assert_eq!(memo(twin), memo("a"));
+    }
+
+    #[test]
+    fn a_memo_draws_the_reports_of_its_value() {
+        let encoder = encoder(two_stages(), 1);
+        let memo = encoder.memoize(Value::Text("a")).unwrap();
+        let seeded = || Randomness::from_seed([3; 32]);
+        let encoded = encoder.encode(Value::Text("a"), EPOCH, &mut seeded()).unwrap();
+        assert_eq!(memo.report(EPOCH, &mut seeded()), encoded);
     }
 
     #[test]
@@ -348,24 +353,26 @@ mod tests {
             assert!(encoder.encode(value, EPOCH, &mut randomness).is_err(), "{value:?}");
         }
         assert_eq!(randomness.draw_id(), Randomness::from_seed([3; 32]).draw_id());
-        let message = direct.signal(Value::Choice(4)).unwrap_err().to_string();
+        let message = direct.memoize(Value::Choice(4)).unwrap_err().to_string();
         assert!(message.contains('4') && message.contains("list"), "{message}");
     }
 
     #[test]
     fn a_set_counts_each_choice_once_and_may_be_empty() {
         let unary = encoder(one_stage(Encoding::Unary, 10, 2), 1);
-        let signal = |choices| unary.signal(Value::Choices(choices)).map(|signal| signal.0.clone());
-        assert_eq!(signal(&[9, 1, 9, 1]), Ok(vec![0b10, 0b10]));
-        assert_eq!(signal(&[]), Ok(vec![0, 0]));
+        let of = |choices| signal(&unary, Value::Choices(choices));
+        assert_eq!(of(&[9, 1, 9, 1]), Ok(vec![0b10, 0b10]));
+        assert_eq!(of(&[]), Ok(vec![0, 0]));
     }
 
     #[test]
     fn nothing_that_holds_a_value_prints_it() {
         let encoder = encoder(two_stages(), 1);
-        let signal = encoder.signal(Value::Text("secret")).unwrap();
-        let printed =
-            format!("{:?} {signal:?} {:?} {encoder:?}", Value::Text("secret"), encoder.permanent(&signal));
-        assert!(!printed.contains("secret") && !printed.contains("115"), "{printed}");
+        let value = Value::Text("secret");
+        let memo = encoder.memoize(value).unwrap();
+        let report = memo.report(EPOCH, &mut Randomness::from_seed([3; 32]));
+        for printed in [format!("{value:?}"), format!("{memo:?}"), format!("{report:?}")] {
+            assert!(!printed.contains("secret") && !printed.contains('['), "{printed}");
+        }
     }
 }

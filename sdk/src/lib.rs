@@ -36,7 +36,7 @@ mod response;
 
 pub use bloom::bloom_bits;
 pub use choose::Answers;
-pub use encoder::{EncodeError, Encoder, MAX_VALUE_BYTES, Permanent, Signal, Value};
+pub use encoder::{EncodeError, Encoder, MAX_VALUE_BYTES, Memo, Value};
 #[cfg(feature = "system-entropy")]
 pub use entropy::SystemEntropy;
 pub use entropy::{Entropy, EntropyError, Randomness};
@@ -45,4 +45,4 @@ pub use metric::{Epoch, MAX_METRIC_BYTES, MetricError, MetricId, Stream, fits};
 pub use params::{Encoding, Fingerprint, MAX_BITS, MAX_COHORTS, MAX_HASHES, Params, ParamsError, Response};
 pub use privacy::{Channel, Epsilon};
 pub use probability::{Probability, ProbabilityError};
-pub use report::{Batch, BatchError, BatchId, Bits, MAX_BATCH_BYTES, Report, Section, write_batch};
+pub use report::{Batch, BatchError, BatchId, MAX_BATCH_BYTES, Report, Section, write_batch};
