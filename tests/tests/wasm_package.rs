@@ -8,8 +8,8 @@ use std::process::Command;
 use std::{env, fs};
 
 use deniable::{
-    Batch, BatchError, DeviceSecret, EncodeError, Encoder, Encoding, Epoch, MetricId, Params, ParamsError,
-    Randomness, Response, Value,
+    Answers, Batch, BatchError, DeviceSecret, EncodeError, Encoder, Encoding, Epoch, MetricId, Params,
+    ParamsError, Randomness, Response, Value,
 };
 use deniable_tests::node;
 use serde_json::json;
@@ -154,6 +154,6 @@ fn the_readmes_client_compiles_runs_and_prints_what_it_says() {
     let batch = Batch::parse(&body).unwrap();
     let section = &batch.sections()[0];
     assert_eq!((section.stream().metric().as_str(), section.len()), ("relying_party", 1));
-    let params = Params::rappor(128, 2, 64, 0.5, 0.25, 0.75).unwrap();
+    let params = Params::for_epsilon(2.0, Some(4.0), Answers::Open).unwrap();
     assert_eq!(section.stream().fingerprint(), params.fingerprint());
 }

@@ -3,7 +3,7 @@
 //! Nothing but rustup, Node and npm is taken for granted: what else is needed is fetched once, into `target/tools`
 //! and `wasm/node_modules`.
 
-#![expect(clippy::print_stdout, reason = "this program speaks to a terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program speaks to a terminal")]
 
 mod ci;
 mod package;
@@ -11,6 +11,7 @@ mod setup;
 mod step;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
@@ -22,10 +23,20 @@ cargo xtask wasm      builds the npm package in wasm/pkg and prints its size
 cargo xtask vectors   rewrites tests/data/encoder_vectors.json from the native encoder
 cargo xtask help      this text";
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(std::env::args().nth(1).as_deref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\n{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Option<&str>) -> anyhow::Result<()> {
     std::env::set_current_dir(root()).context("the workspace's folder cannot be entered")?;
     let mut steps = Steps::default();
-    match std::env::args().nth(1).as_deref() {
+    match chore {
         Some("ci") => ci::run(&mut steps),
         Some("wasm") => {
             setup::wasm(&mut steps)?;

@@ -26,7 +26,9 @@ pub(crate) fn build(steps: &mut Steps) -> anyhow::Result<()> {
     let module = target().join(TARGET).join("wasm/deniable_wasm.wasm");
     let mut bindings = Command::new(wasm_bindgen());
     bindings.args(["--target", "web", "--out-dir", PACKAGE, "--out-name", "bindings"]);
-    bindings.args(["--remove-name-section", "--remove-producers-section"]).arg(module);
+    bindings
+        .args(["--remove-name-section", "--remove-producers-section", "--omit-default-module-path"])
+        .arg(module);
     steps.run("bindings", bindings)?;
     copy_the_rest()?;
     steps.run("size of the package", command(&format!("node wasm/sizes.mjs {PACKAGE}")))
