@@ -148,7 +148,7 @@ fn the_table_of_costs_is_computed() {
                 params.epsilon_one(),
                 params.epsilon_infinity(),
                 (params.variance() * 1e6).sqrt(),
-                params.excess_variance(answers)
+                params.excess_variance(answers).unwrap()
             )
         })
         .filter(|row| !readme.contains(row))

@@ -32,6 +32,9 @@ pub enum Value<'a> {
     Choice(usize),
     /// Several of a closed list, at most h of them and perhaps none: for the unary encoding.
     Choices(&'a [usize]),
+    /// A subset of the first eight of a list, bit i for name i: for the unary encoding, or for the direct encoding of
+    /// all 2ⁿ subsets.
+    Subset(u8),
     /// A string of an open set: for the Bloom encoding.
     Text(&'a str),
 }
@@ -40,7 +43,7 @@ impl Value<'_> {
     fn kind(&self) -> &'static str {
         match self {
             Self::Choice(_) => "a choice",
-            Self::Choices(_) => "a set of choices",
+            Self::Choices(_) | Self::Subset(_) => "a set of choices",
             Self::Text(_) => "a text",
         }
     }
@@ -171,7 +174,13 @@ impl Encoder {
     fn write_signal(&self, value: Value<'_>, signal: &mut [u8]) -> Result<(), EncodeError> {
         match (self.params.encoding(), value) {
             (Encoding::Direct | Encoding::Unary, Value::Choice(choice)) => self.choose(choice, signal),
-            (Encoding::Unary, Value::Choices(choices)) => self.choose_all(choices, signal),
+            (Encoding::Unary, Value::Choices(choices)) => self.choose_all(choices.iter().copied(), signal),
+            (Encoding::Unary, Value::Subset(set)) => {
+                self.choose_all((0..8).filter(|i| set >> i & 1 == 1), signal)
+            }
+            (Encoding::Direct, Value::Subset(set)) if self.params.bits().is_power_of_two() => {
+                self.choose(usize::from(set), signal)
+            }
             (Encoding::Bloom, Value::Text(text)) if (1..=MAX_VALUE_BYTES).contains(&text.len()) => {
                 let (k, h) = (self.params.bits(), self.params.hashes());
                 bloom_bits(k, h, self.cohort, text.as_bytes()).for_each(|bit| set(signal, bit));
@@ -191,8 +200,12 @@ impl Encoder {
         Ok(())
     }
 
-    fn choose_all(&self, choices: &[usize], signal: &mut [u8]) -> Result<(), EncodeError> {
-        choices.iter().try_for_each(|&choice| self.choose(choice, signal))?;
+    fn choose_all(
+        &self,
+        mut choices: impl Iterator<Item = usize>,
+        signal: &mut [u8],
+    ) -> Result<(), EncodeError> {
+        choices.try_for_each(|choice| self.choose(choice, signal))?;
         let found = signal.iter().map(|byte| byte.count_ones() as usize).sum();
         let limit = self.params.hashes();
         if found > limit { Err(EncodeError::TooManyChoices { found, limit }) } else { Ok(()) }
@@ -363,6 +376,11 @@ mod tests {
         let of = |choices| signal(&unary, Value::Choices(choices));
         assert_eq!(of(&[9, 1, 9, 1]), Ok(vec![0b10, 0b10]));
         assert_eq!(of(&[]), Ok(vec![0, 0]));
+        assert_eq!(signal(&unary, Value::Subset(0b1000_0010)), Ok(vec![0b1000_0010, 0]));
+        assert!(signal(&unary, Value::Subset(0b111)).is_err());
+        let direct = encoder(Params::for_epsilon(2.0, None, crate::Answers::Set(3)).unwrap(), 1);
+        assert_eq!(signal(&direct, Value::Subset(0b110)), Ok(vec![1 << 6]));
+        assert!(signal(&direct, Value::Subset(8)).is_err());
     }
 
     #[test]

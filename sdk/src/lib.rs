@@ -4,7 +4,8 @@
 //! server decodes the crowd's figures from many. This crate is the device's side and what both sides share:
 //!
 //! - [`Params`]: the shape of a report and the stages that randomize it, with their privacy loss ε₁ and ε∞;
-//! - [`Encoder`]: from a [`Value`] to a [`Report`];
+//! - [`Domain`]: what the answers to a question can be, and which [`Value`] stands for each;
+//! - [`Encoder`]: from a value to a [`Report`];
 //! - [`write_batch`] and [`Batch`]: reports on their way to a collector.
 //!
 //! The core has no clock, thread, file, socket or global: randomness is an argument, and it runs without `std`.
@@ -22,6 +23,7 @@ extern crate std;
 
 mod bloom;
 mod choose;
+mod domain;
 mod encoder;
 mod entropy;
 mod identity;
@@ -35,7 +37,8 @@ mod report;
 mod response;
 
 pub use bloom::bloom_bits;
-pub use choose::Answers;
+pub use choose::{Answers, MAX_SET};
+pub use domain::{Answer, Domain, DomainError, Other};
 pub use encoder::{EncodeError, Encoder, MAX_VALUE_BYTES, Memo, Value};
 #[cfg(feature = "system-entropy")]
 pub use entropy::SystemEntropy;

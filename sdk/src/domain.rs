@@ -1,0 +1,412 @@
+//! Domains: what the answers to a question can be, and which value of a report stands for each.
+//!
+//! | domain | answers | value |
+//! |---|---|---|
+//! | yes or no | a boolean | one of two |
+//! | labels | one of a closed list, perhaps with an `other` for all else | its place |
+//! | histogram | a number | its bin: below the first edge, between two, or from the last on |
+//! | mean | a number | one of two, by stochastic rounding |
+//! | set | any of at most 8 names | the subset |
+//! | text | an open string | itself |
+//!
+//! # Mean
+//! A number x in [low, high] becomes 1 with probability (x − low)/(high − low) and 0 otherwise, so the share s of ones in
+//! the crowd has the expectation of the mean: low + (high − low)·s is unbiased (Ding, Kulkarni, Yekhanin, *Collecting
+//! Telemetry Data Privately*, 2017, section 3). Numbers outside count as the nearest end. With a permanent stage, the two
+//! possible answers are memoized and the rounding is drawn anew each time.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::choose::{Answers, MAX_SET};
+use crate::encoder::{MAX_VALUE_BYTES, Value};
+use crate::entropy::Randomness;
+use crate::params::MAX_BITS;
+use crate::probability::Probability;
+
+/// What the answers to a question can be. It cannot be built unsound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Domain(Kind);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Flag,
+    Labels { names: Box<[String]>, other: Other },
+    Histogram { edges: Box<[f64]> },
+    Mean { low: f64, high: f64 },
+    Set { names: Box<[String]> },
+    Text,
+}
+
+/// What becomes of a label that is not in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// It counts as one further value, the last.
+    Counted,
+    /// It is refused.
+    Refused,
+}
+
+/// An answer, before it becomes a value.
+#[derive(Clone, Copy)]
+pub enum Answer<'a> {
+    /// Yes or no.
+    Flag(bool),
+    /// A number, for a histogram or a mean.
+    Number(f64),
+    /// A label of a closed list, or an open string.
+    Text(&'a str),
+    /// Names of a set, in any order, repeats allowed.
+    Names(&'a [&'a str]),
+}
+
+impl Answer<'_> {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Flag(_) => "yes or no",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::Names(_) => "a set of names",
+        }
+    }
+}
+
+impl Domain {
+    /// Yes or no: no is the first value and yes the second.
+    pub const fn flag() -> Self {
+        Self(Kind::Flag)
+    }
+
+    /// An open string of 1 to [`MAX_VALUE_BYTES`] bytes.
+    pub const fn text() -> Self {
+        Self(Kind::Text)
+    }
+
+    /// A closed list of labels, in the order of their values.
+    ///
+    /// # Errors
+    /// A [`DomainError`] for an empty or repeated label, or fewer than 2 or more than 4096 values with `other`.
+    pub fn labels<S: Into<String>>(
+        names: impl IntoIterator<Item = S>,
+        other: Other,
+    ) -> Result<Self, DomainError> {
+        let names = distinct(names)?;
+        let values = names.len() + usize::from(other == Other::Counted);
+        count("labels", values, 2, MAX_BITS)?;
+        Ok(Self(Kind::Labels { names, other }))
+    }
+
+    /// A histogram whose bins are below the first edge, from each edge up to the next, and from the last edge on.
+    ///
+    /// # Errors
+    /// A [`DomainError`] for no edges or more than 4095, for one that is not finite, or edges that do not ascend.
+    pub fn histogram(edges: impl Into<Box<[f64]>>) -> Result<Self, DomainError> {
+        let edges = edges.into();
+        count("edges", edges.len(), 1, MAX_BITS - 1)?;
+        if let Some(&edge) = edges.iter().find(|edge| !edge.is_finite()) {
+            return Err(DomainError::NotFinite { what: "an edge", value: edge });
+        }
+        if let Some(pair) = edges.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(DomainError::Edges { edge: pair[0], next: pair[1] });
+        }
+        Ok(Self(Kind::Histogram { edges }))
+    }
+
+    /// The mean of numbers between `low` and `high`. The narrower the range, the more exact the mean.
+    ///
+    /// # Errors
+    /// A [`DomainError`] unless both are finite and `low` is below `high`.
+    pub fn mean(low: f64, high: f64) -> Result<Self, DomainError> {
+        for value in [low, high] {
+            if !value.is_finite() {
+                return Err(DomainError::NotFinite { what: "an end of the range", value });
+            }
+        }
+        if low < high { Ok(Self(Kind::Mean { low, high })) } else { Err(DomainError::Range { low, high }) }
+    }
+
+    /// A set of 2 to 8 names, any of which an answer may hold.
+    ///
+    /// # Errors
+    /// A [`DomainError`] for an empty or repeated name, or too few or too many.
+    pub fn set<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self, DomainError> {
+        let names = distinct(names)?;
+        count("names of a set", names.len(), 2, MAX_SET)?;
+        Ok(Self(Kind::Set { names }))
+    }
+
+    /// What [`Params::for_epsilon`](crate::Params::for_epsilon) needs to know of this domain.
+    pub fn answers(&self) -> Answers {
+        match &self.0 {
+            Kind::Flag | Kind::Mean { .. } => Answers::Closed(2),
+            Kind::Labels { names, other } => {
+                Answers::Closed(names.len() + usize::from(*other == Other::Counted))
+            }
+            Kind::Histogram { edges } => Answers::Closed(edges.len() + 1),
+            Kind::Set { names } => Answers::Set(names.len()),
+            Kind::Text => Answers::Open,
+        }
+    }
+
+    /// The value that stands for an answer. A mean rounds with a coin from `randomness`; nothing else draws any.
+    ///
+    /// ```
+    /// use deniable::{Answer, Domain, Randomness, Value};
+    /// let mut randomness = Randomness::from_system()?;
+    /// let seconds = Domain::histogram([1.0, 3.0, 10.0])?;
+    /// assert_eq!(seconds.value(Answer::Number(4.2), &mut randomness)?, Value::Choice(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A [`DomainError`] for an answer of another kind, one outside the domain, or a number that is not finite. It never
+    /// names the answer.
+    pub fn value<'a>(
+        &self,
+        answer: Answer<'a>,
+        randomness: &mut Randomness,
+    ) -> Result<Value<'a>, DomainError> {
+        match (&self.0, answer) {
+            (Kind::Flag, Answer::Flag(yes)) => Ok(Value::Choice(usize::from(yes))),
+            (Kind::Labels { names, other }, Answer::Text(label)) => match place(names, label) {
+                Some(place) => Ok(Value::Choice(place)),
+                None if *other == Other::Counted => Ok(Value::Choice(names.len())),
+                None => Err(DomainError::Unlisted { listed: names.len() }),
+            },
+            (Kind::Histogram { edges }, Answer::Number(number)) => {
+                let number = finite(number)?;
+                Ok(Value::Choice(edges.partition_point(|edge| *edge <= number)))
+            }
+            (Kind::Mean { low, high }, Answer::Number(number)) => {
+                let share = (finite(number)?.clamp(*low, *high) / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
+                let share = Probability::nearest(share).expect("a share of a range is a probability");
+                Ok(Value::Choice(usize::from(randomness.flip(share))))
+            }
+            (Kind::Set { names: listed }, Answer::Names(names)) => {
+                let bit = |name: &&str| {
+                    let unlisted = DomainError::Unlisted { listed: listed.len() };
+                    place(listed, name).map(|place| 1 << place).ok_or(unlisted)
+                };
+                Ok(Value::Subset(names.iter().map(bit).try_fold(0, |set, bit| Ok(set | bit?))?))
+            }
+            (Kind::Text, Answer::Text(text)) => match text.len() {
+                1..=MAX_VALUE_BYTES => Ok(Value::Text(text)),
+                size => Err(DomainError::TextLength { size }),
+            },
+            (_, answer) => Err(DomainError::WrongKind { kind: answer.kind(), wanted: self.wanted() }),
+        }
+    }
+
+    fn wanted(&self) -> &'static str {
+        match &self.0 {
+            Kind::Flag => "yes or no",
+            Kind::Labels { .. } | Kind::Text => "a text",
+            Kind::Histogram { .. } | Kind::Mean { .. } => "a number",
+            Kind::Set { .. } => "a set of names",
+        }
+    }
+}
+
+fn place(names: &[String], name: &str) -> Option<usize> {
+    names.iter().position(|listed| listed == name)
+}
+
+fn finite(value: f64) -> Result<f64, DomainError> {
+    if value.is_finite() { Ok(value) } else { Err(DomainError::NotFinite { what: "the answer", value }) }
+}
+
+fn distinct<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Box<[String]>, DomainError> {
+    let names: Vec<String> = names.into_iter().map(Into::into).collect();
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort_unstable();
+    if sorted.first().is_some_and(|name| name.is_empty()) {
+        return Err(DomainError::EmptyName);
+    }
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(DomainError::RepeatedName { name: pair[0].clone() });
+    }
+    Ok(names.into())
+}
+
+fn count(what: &'static str, found: usize, low: usize, high: usize) -> Result<(), DomainError> {
+    if (low..=high).contains(&found) { Ok(()) } else { Err(DomainError::Count { what, found, low, high }) }
+}
+
+/// A domain that cannot be, or an answer outside of one.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DomainError {
+    /// Too few or too many of something.
+    #[error("there are {found} {what}, but there must be from {low} to {high}")]
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        found: usize,
+        /// The least allowed.
+        low: usize,
+        /// The most allowed.
+        high: usize,
+    },
+    /// A name without a letter.
+    #[error("a name in the list is empty; leave it out")]
+    EmptyName,
+    /// A name that stands twice.
+    #[error("{name:?} stands twice in the list; leave one out")]
+    RepeatedName {
+        /// The name.
+        name: String,
+    },
+    /// Edges that do not ascend.
+    #[error("edge {next} follows edge {edge}, but edges must ascend; sort them and leave out repeats")]
+    Edges {
+        /// An edge.
+        edge: f64,
+        /// The one after it.
+        next: f64,
+    },
+    /// A range without inside.
+    #[error("the range from {low} to {high} is empty; give the lower end first")]
+    Range {
+        /// The lower end.
+        low: f64,
+        /// The upper end.
+        high: f64,
+    },
+    /// Infinity, or no number at all.
+    #[error("{what} is {value}, but must be a finite number")]
+    NotFinite {
+        /// What was to be a number.
+        what: &'static str,
+        /// What it is; infinite or not a number.
+        value: f64,
+    },
+    /// An answer of another kind.
+    #[error("the answer is {kind}, but the question wants {wanted}")]
+    WrongKind {
+        /// What was given.
+        kind: &'static str,
+        /// What the domain takes.
+        wanted: &'static str,
+    },
+    /// A label or name that is not in the list.
+    #[error("the answer is not among the {listed} that are listed; list it, or let others be counted")]
+    Unlisted {
+        /// The length of the list.
+        listed: usize,
+    },
+    /// A text that is empty or too long.
+    #[error("a text of {size} bytes cannot be an answer: 1 to {MAX_VALUE_BYTES} are allowed")]
+    TextLength {
+        /// Its size.
+        size: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+    use std::vec;
+
+    use super::*;
+
+    fn value<'a>(domain: &Domain, answer: Answer<'a>) -> Result<Value<'a>, DomainError> {
+        domain.value(answer, &mut Randomness::from_seed([1; 32]))
+    }
+
+    #[test]
+    fn labels_have_their_places_and_the_rest_is_other_or_refused() {
+        let counted = Domain::labels(["a", "b"], Other::Counted).unwrap();
+        let refused = Domain::labels(["a", "b"], Other::Refused).unwrap();
+        assert_eq!((counted.answers(), refused.answers()), (Answers::Closed(3), Answers::Closed(2)));
+        assert_eq!(value(&counted, Answer::Text("b")), Ok(Value::Choice(1)));
+        assert_eq!(value(&counted, Answer::Text("secret")), Ok(Value::Choice(2)));
+        let error = value(&refused, Answer::Text("secret")).unwrap_err();
+        assert_eq!(error, DomainError::Unlisted { listed: 2 });
+        assert!(!error.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn a_number_falls_into_the_bin_that_begins_at_it() {
+        let bins = Domain::histogram([1.0, 3.0]).unwrap();
+        for (number, bin) in [(f64::MIN, 0), (0.999, 0), (1.0, 1), (2.9, 1), (3.0, 2), (f64::MAX, 2)] {
+            assert_eq!(value(&bins, Answer::Number(number)), Ok(Value::Choice(bin)), "{number}");
+        }
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(matches!(value(&bins, Answer::Number(number)), Err(DomainError::NotFinite { .. })));
+        }
+    }
+
+    /// Five standard errors of a mean of n coins with probability 0.3; a rounding off by a tenth is far outside.
+    #[test]
+    fn a_mean_is_rounded_without_bias() {
+        let range = Domain::mean(-1.0, 9.0).unwrap();
+        let mut randomness = Randomness::from_seed([2; 32]);
+        let n = 100_000;
+        let share = |number, randomness: &mut Randomness| {
+            let ones =
+                (0..n).filter(|_| range.value(Answer::Number(number), randomness) == Ok(Value::Choice(1)));
+            ones.count() as f64 / f64::from(n)
+        };
+        let tolerance = 5.0 * (0.3f64 * 0.7 / f64::from(n)).sqrt();
+        assert!((share(2.0, &mut randomness) - 0.3).abs() < tolerance);
+        assert!((share(2.3, &mut randomness) - 0.3).abs() > tolerance);
+        assert_eq!([share(-50.0, &mut randomness), share(50.0, &mut randomness)], [0.0, 1.0]);
+        assert!(
+            Domain::mean(f64::MIN, f64::MAX).unwrap().value(Answer::Number(0.0), &mut randomness).is_ok()
+        );
+    }
+
+    #[test]
+    fn a_set_is_its_subset_whatever_the_order() {
+        let set = Domain::set(["a", "b", "c"]).unwrap();
+        assert_eq!(value(&set, Answer::Names(&["c", "a", "c"])), Ok(Value::Subset(0b101)));
+        assert_eq!(value(&set, Answer::Names(&[])), Ok(Value::Subset(0)));
+        assert!(value(&set, Answer::Names(&["d"])).is_err());
+    }
+
+    #[test]
+    fn unsound_domains_are_refused() {
+        let labels = |names: &[&str]| Domain::labels(names.iter().copied(), Other::Refused).unwrap_err();
+        assert!(matches!(labels(&["a"]), DomainError::Count { found: 1, .. }));
+        assert!(matches!(labels(&["a", "a"]), DomainError::RepeatedName { .. }));
+        assert_eq!(labels(&["a", ""]), DomainError::EmptyName);
+        let many = (0..4096).map(|i| i.to_string());
+        assert!(Domain::labels(many.clone(), Other::Refused).is_ok());
+        assert!(matches!(Domain::labels(many, Other::Counted), Err(DomainError::Count { found: 4097, .. })));
+        for edges in [
+            vec![],
+            vec![1.0, 1.0],
+            vec![2.0, 1.0],
+            vec![f64::NAN],
+            vec![1.0, f64::INFINITY],
+            vec![0.0; 4096],
+        ] {
+            assert!(Domain::histogram(edges.clone()).is_err(), "{edges:?}");
+        }
+        for (low, high) in [(1.0, 1.0), (2.0, 1.0), (f64::NAN, 1.0), (0.0, f64::INFINITY)] {
+            assert!(Domain::mean(low, high).is_err(), "{low} {high}");
+        }
+        assert!(Domain::set(["a"]).is_err());
+        assert!(Domain::set((0..9).map(|i| i.to_string())).is_err());
+    }
+
+    #[test]
+    fn an_answer_of_another_kind_is_refused() {
+        let answers = [Answer::Flag(true), Answer::Number(1.0), Answer::Text("a"), Answer::Names(&["a"])];
+        for (domain, takes) in [
+            (Domain::flag(), 0),
+            (Domain::histogram([0.0]).unwrap(), 1),
+            (Domain::mean(0.0, 1.0).unwrap(), 1),
+            (Domain::labels(["a", "b"], Other::Refused).unwrap(), 2),
+            (Domain::text(), 2),
+            (Domain::set(["a", "b"]).unwrap(), 3),
+        ] {
+            for (i, answer) in answers.into_iter().enumerate() {
+                let refused = matches!(value(&domain, answer), Err(DomainError::WrongKind { .. }));
+                assert_eq!(refused, i != takes, "{domain:?} {i}");
+            }
+        }
+    }
+}
