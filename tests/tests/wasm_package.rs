@@ -93,6 +93,25 @@ fn every_refusal_is_a_typed_error_with_the_message_of_the_sdk() {
     }
 }
 
+#[test]
+fn what_is_read_of_a_report_is_what_is_sent() {
+    let printed = node::node([&*node::path("tests/node/report.mjs"), &*node::package()]);
+    let read: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let params = Params::rappor(100, 2, 65_536, 0.5, 0.25, 0.75).unwrap();
+    assert_eq!(read["fingerprint"], params.fingerprint().to_string());
+    let epsilons = [params.epsilon_one(), params.epsilon_infinity()];
+    assert_eq!(read["epsilons"], json!(epsilons.map(|epsilon| epsilon.get().to_string())));
+
+    let body: Vec<u8> = serde_json::from_value(read["batch"].clone()).unwrap();
+    let batch = Batch::parse(&body).unwrap();
+    let section = &batch.sections()[0];
+    let stream = section.stream();
+    assert_eq!(read["report"], json!([stream.metric(), stream.version(), section.epoch()]));
+    let (cohort, bits) = section.reports().next().unwrap();
+    assert_eq!(read["cohorts"], json!([cohort, cohort, cohort]));
+    assert_eq!(read["bits"], json!(bits));
+}
+
 /// The words in quotes that look like a code.
 fn codes(text: &str) -> BTreeSet<&str> {
     let code = |word: &&str| word.contains('-') && word.bytes().all(|c| c.is_ascii_lowercase() || c == b'-');
