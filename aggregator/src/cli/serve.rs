@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::collect;
+use deniable_aggregator::collect::Collector;
 use deniable_aggregator::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 
 async fn serve(args: &ServeArgs, catalog: Catalog) -> anyhow::Result<()> {
     let listener = listen(args.listen).await?;
-    let store = Store::create(&args.store)?;
+    let collector = Collector::new(Store::create(&args.store)?, catalog)?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = async move {
         tokio::select! {
@@ -54,7 +54,7 @@ async fn serve(args: &ServeArgs, catalog: Catalog) -> anyhow::Result<()> {
     writeln!(out, "listening on http://{}", listener.local_addr()?)?;
     out.flush()?;
     drop(out);
-    Ok(collect::serve(listener, store, catalog, stop).await?)
+    Ok(collector.serve(listener, stop).await?)
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -19,13 +19,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::ListenerExt;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 pub use self::http::router;
 pub use self::problem::{Kind, Problem};
-pub use self::writer::{DEFAULT_QUEUE_BYTES, Writer, WriterError};
+pub use self::writer::{DEFAULT_QUEUE_BYTES, Running, Writer, WriterError};
 use crate::catalog::Catalog;
 use crate::store::{Store, StoreError};
 
@@ -33,50 +35,64 @@ use crate::store::{Store, StoreError};
 /// acknowledged depends on it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves the collector on `listener` until `stop` is ready or the store fails, finishes what has begun, and
-/// leaves the store closed.
-///
-/// # Errors
-/// A [`CollectError`] if the store cannot take the catalog's metrics or fails later, or the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    store: Store,
-    catalog: Catalog,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), CollectError> {
-    store.declare(catalog.definitions().map(AsRef::as_ref))?;
-    let (writer, running) = Writer::start(store, DEFAULT_QUEUE_BYTES)?;
-    let app = router(Arc::new(catalog), writer.clone());
-    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-    let failed = writer.clone();
-    let until = async move {
-        tokio::select! {
-            () = stop => {}
-            () = failed.failed() => {}
-        }
-        tracing::info!("stopping: finishing the requests that have begun");
-        // If nobody listens, the server has ended already.
-        let _ = stopping.send(());
-    };
-    // A client waits for each answer, so small packets must not wait for more.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    let server = axum::serve(listener, app).with_graceful_shutdown(until).into_future();
-    let deadline = async {
-        if stopped.await.is_ok() {
-            tokio::time::sleep(STOP_TIMEOUT).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        served = server => served?,
-        () = deadline => tracing::warn!(seconds = STOP_TIMEOUT.as_secs(), "some requests did not end in time"),
+/// A collector whose store has room for its metrics.
+#[derive(Debug)]
+pub struct Collector {
+    app: Router,
+    writer: Writer,
+    running: Running,
+}
+
+impl Collector {
+    /// Makes a collector of the metrics of `catalog`, which are counted in `store`.
+    ///
+    /// # Errors
+    /// A [`CollectError`] if the store counts a version under other parameters, or the system gives no thread.
+    pub fn new(store: Store, catalog: Catalog) -> Result<Self, CollectError> {
+        store.declare(catalog.definitions().map(AsRef::as_ref))?;
+        let (writer, running) = Writer::start(store, DEFAULT_QUEUE_BYTES)?;
+        Ok(Self { app: router(Arc::new(catalog), writer.clone()), writer, running })
     }
-    Ok(running.finish().await?)
+
+    /// Serves on `listener` until `stop` is ready or the store fails, finishes what has begun, and leaves the
+    /// store closed.
+    ///
+    /// # Errors
+    /// A [`CollectError`] if the store or the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), CollectError> {
+        let Self { app, writer, running } = self;
+        let (stopping, stopped) = oneshot::channel();
+        let until = async move {
+            tokio::select! {
+                () = stop => {}
+                () = writer.failed() => {}
+            }
+            tracing::info!("stopping: finishing the requests that have begun");
+            // If nobody listens, the server has ended already.
+            let _ = stopping.send(());
+        };
+        let deadline = async {
+            match stopped.await {
+                Ok(()) => tokio::time::sleep(STOP_TIMEOUT).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        // A client waits for each answer, so small packets must not wait for more.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+        });
+        tokio::select! {
+            served = axum::serve(listener, app).with_graceful_shutdown(until).into_future() => served?,
+            () = deadline => tracing::warn!(seconds = STOP_TIMEOUT.as_secs(), "some requests did not end in time"),
+        }
+        Ok(running.finish().await?)
+    }
 }
 
 /// A collector that cannot go on.

@@ -56,13 +56,20 @@ impl Writer {
     /// # Errors
     /// [`WriterError::Thread`] if the system gives no thread.
     pub fn start(store: Store, queue_bytes: usize) -> Result<(Self, Running), WriterError> {
+        Self::start_with(queue_bytes, move |batches| commit(&store, batches))
+    }
+
+    fn start_with(
+        queue_bytes: usize,
+        commit: impl FnMut(&[Accepted]) -> Result<Vec<Outcome>, StoreError> + Send + 'static,
+    ) -> Result<(Self, Running), WriterError> {
         let (messages, waiting) = mpsc::unbounded_channel();
         let (fail, failed) = watch::channel(false);
         let memory = Arc::new(Semaphore::new(queue_bytes.min(Semaphore::MAX_PERMITS)));
         let thread = thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
-                let result = write(&store, waiting);
+                let result = write(waiting, commit);
                 if result.is_err() {
                     fail.send_replace(true);
                 }
@@ -93,8 +100,9 @@ impl Writer {
     }
 
     /// Waits until the store has failed; for ever if it does not.
-    pub async fn failed(mut self) {
-        if self.failed.wait_for(|failed| *failed).await.is_err() {
+    pub async fn failed(&self) {
+        let waited = self.failed.clone().wait_for(|failed| *failed).await.is_ok();
+        if !waited {
             std::future::pending::<()>().await;
         }
     }
@@ -116,7 +124,10 @@ impl Running {
     }
 }
 
-fn write(store: &Store, mut waiting: mpsc::UnboundedReceiver<Message>) -> Result<(), StoreError> {
+fn write(
+    mut waiting: mpsc::UnboundedReceiver<Message>,
+    mut commit: impl FnMut(&[Accepted]) -> Result<Vec<Outcome>, StoreError>,
+) -> Result<(), StoreError> {
     let mut group = Vec::new();
     while waiting.blocking_recv_many(&mut group, GROUP_BATCHES) > 0 {
         let (mut batches, mut answers) = (Vec::new(), Vec::new());
@@ -130,7 +141,10 @@ fn write(store: &Store, mut waiting: mpsc::UnboundedReceiver<Message>) -> Result
                 Message::Stop => waiting.close(),
             }
         }
-        let outcomes = commit(store, &batches)?;
+        if batches.is_empty() {
+            continue;
+        }
+        let outcomes = commit(&batches)?;
         for ((answer, memory), outcome) in answers.into_iter().zip(outcomes) {
             drop(memory);
             // Who asked may be gone; the batch is counted all the same.
@@ -170,4 +184,130 @@ pub enum WriterError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::mpsc as blocking;
+
+    use deniable::{
+        Batch, BatchId, DeviceSecret, Encoder, Epoch, Randomness, SystemEntropy, Value, write_batch,
+    };
+
+    use super::*;
+    use crate::catalog::Catalog;
+
+    fn accepted() -> Accepted {
+        let catalog = Catalog::parse(
+            "[metrics.a]\nversion = 1\nquestion = \"?\"\nreport = { encoding = \"unary\", bits = 4, instantaneous = { zero = 0.25, one = 0.5 } }",
+        )
+        .unwrap();
+        let definition = catalog.definitions().next().unwrap();
+        let secret = DeviceSecret::draw(&mut SystemEntropy).unwrap();
+        let metric = definition.stream().metric().clone();
+        let encoder = Encoder::new(metric, 1, *definition.params(), &secret);
+        let mut randomness = Randomness::from_system().unwrap();
+        let report = encoder.encode(Value::Choice(0), Epoch(1), &mut randomness).unwrap();
+        let body = write_batch(BatchId([0; 16]), vec![report]).unwrap();
+        Accepted::check(&Batch::parse(&body).unwrap(), &catalog).unwrap()
+    }
+
+    /// A writer whose commits tell their size and then wait for a word.
+    fn held_writer(queue_bytes: usize) -> (Writer, Running, blocking::Receiver<usize>, blocking::Sender<()>) {
+        let (told, sizes) = blocking::channel();
+        let (go, word) = blocking::channel();
+        let (writer, running) = Writer::start_with(queue_bytes, move |batches| {
+            told.send(batches.len()).unwrap();
+            word.recv().unwrap();
+            Ok(vec![Outcome::Counted; batches.len()])
+        })
+        .unwrap();
+        (writer, running, sizes, go)
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_committed_at_once_and_those_that_wait_meanwhile_share_the_next_commit() {
+        let (writer, running, sizes, go) = held_writer(1 << 20);
+        let first = writer.commit(accepted(), 100);
+        tokio::pin!(first);
+        // A commit sends its batch when it is first asked for its result.
+        assert!(ask(&mut first).await.is_none());
+        assert_eq!(sizes.recv().unwrap(), 1);
+        let mut others: Vec<_> = (0..50).map(|_| Box::pin(writer.commit(accepted(), 100))).collect();
+        for other in &mut others {
+            assert!(ask(other).await.is_none());
+        }
+        go.send(()).unwrap();
+        assert_eq!(first.await.unwrap(), Outcome::Counted);
+        assert_eq!(sizes.recv().unwrap(), 50);
+        go.send(()).unwrap();
+        for other in others {
+            assert_eq!(other.await.unwrap(), Outcome::Counted);
+        }
+        running.finish().await.unwrap();
+        assert!(sizes.try_recv().is_err(), "there was a third commit");
+    }
+
+    #[tokio::test]
+    async fn batches_that_wait_are_limited_by_the_memory_they_hold() {
+        let (writer, running, sizes, go) = held_writer(3 * (100 + JOB_BYTES));
+        let mut taken: Vec<_> = (0..3).map(|_| Box::pin(writer.commit(accepted(), 100))).collect();
+        for batch in &mut taken {
+            assert!(ask(batch).await.is_none());
+        }
+        assert!(matches!(writer.commit(accepted(), 100).await, Err(WriterError::Full)));
+        // One commit or two, as the thread was early or late.
+        let mut committed = 0;
+        while committed < 3 {
+            committed += sizes.recv().unwrap();
+            go.send(()).unwrap();
+        }
+        for batch in taken {
+            batch.await.unwrap();
+        }
+        let again = writer.commit(accepted(), 100);
+        go.send(()).unwrap();
+        assert_eq!(again.await.unwrap(), Outcome::Counted);
+        running.finish().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_commit_nothing_is_called_a_success() {
+        let dir = PathBuf::from("gone");
+        let (writer, running) =
+            Writer::start_with(1 << 20, move |_| Err(StoreError::NoStore { dir: dir.clone() })).unwrap();
+        assert!(matches!(writer.commit(accepted(), 100).await, Err(WriterError::Stopped)));
+        writer.failed().await;
+        assert!(!writer.is_running());
+        assert!(matches!(writer.commit(accepted(), 100).await, Err(WriterError::Stopped)));
+        assert!(matches!(running.finish().await, Err(WriterError::Store(_))));
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_told_to_finish_commits_what_it_took() {
+        let (writer, running, sizes, go) = held_writer(1 << 20);
+        let mut taken: Vec<_> = (0..5).map(|_| Box::pin(writer.commit(accepted(), 100))).collect();
+        for batch in &mut taken {
+            assert!(ask(batch).await.is_none());
+        }
+        (0..5).for_each(|_| go.send(()).unwrap());
+        running.finish().await.unwrap();
+        assert_eq!(sizes.try_iter().sum::<usize>(), 5);
+        for batch in taken {
+            assert_eq!(batch.await.unwrap(), Outcome::Counted);
+        }
+        assert!(matches!(writer.commit(accepted(), 100).await, Err(WriterError::Stopped)));
+    }
+
+    /// Asks once whether a result is there.
+    async fn ask<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        std::future::poll_fn(|context| {
+            std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
+                std::task::Poll::Ready(output) => Some(output),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
+    }
 }

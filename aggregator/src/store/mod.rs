@@ -508,6 +508,3 @@ pub enum StoreError {
         source: Box<redb::Error>,
     },
 }
-
-#[cfg(test)]
-mod tests;

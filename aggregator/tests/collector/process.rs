@@ -1,0 +1,251 @@
+//! The `deniable` command: start, stop, what it prints, and what it says when it cannot start.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use deniable::MAX_BATCH_BYTES;
+use deniable_aggregator::store::Store;
+use serde_json::Value;
+
+use crate::support::{METRICS, Section, batch, exactly_once, planted};
+
+/// The command under test.
+fn deniable(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deniable"));
+    command.args(arguments).env_remove("RUST_LOG");
+    command
+}
+
+/// A directory for a collector: its metrics, and the place of its store.
+pub(crate) struct Site {
+    dir: tempfile::TempDir,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("metrics.toml"), METRICS).unwrap();
+        Self { dir }
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    fn serve(&self, listen: &str) -> Command {
+        let (store, metrics) = (self.store(), self.dir.path().join("metrics.toml"));
+        let mut command = deniable(&["serve", "--listen", listen, "--store"]);
+        command.arg(store).arg("--metrics").arg(metrics).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts a collector and waits until it says where it listens.
+    pub(crate) fn start(&self) -> Collector {
+        let mut child = self.serve("127.0.0.1:0").spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("listening on http://").expect(&line).trim_end().to_owned();
+        Collector { child, address }
+    }
+}
+
+/// A running collector; it is killed if a test ends before it.
+pub(crate) struct Collector {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Collector {
+    /// SIGKILL, at once.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for the end.
+    fn terminate(mut self) -> (ExitStatus, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap(), log)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a collector answered to a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Accepted,
+    Duplicate,
+    /// No answer, or one that asks to come again.
+    None,
+}
+
+/// A client that keeps its connection.
+pub(crate) struct Client(ureq::Agent);
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        Self(ureq::Agent::config_builder().http_status_as_error(false).build().new_agent())
+    }
+
+    pub(crate) fn send(&self, address: &str, body: &[u8]) -> Reply {
+        let request = self.0.post(format!("http://{address}/v1/reports"));
+        let Ok(mut response) = request.content_type("application/octet-stream").send(body) else {
+            return Reply::None;
+        };
+        let status = response.status().as_u16();
+        let Ok(text) = response.body_mut().read_to_string() else { return Reply::None };
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        match (status, answer["status"].as_str()) {
+            (200, Some("accepted")) => Reply::Accepted,
+            (200, Some("duplicate")) => Reply::Duplicate,
+            (503, _) => Reply::None,
+            _ => panic!("{status}: {text}"),
+        }
+    }
+}
+
+fn error_of(output: &Output) -> String {
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn holds(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+}
+
+#[test]
+fn sigterm_ends_it_with_everything_acknowledged_on_disk() {
+    let site = Site::new();
+    let collector = site.start();
+    let client = Client::new();
+    for n in 0..20 {
+        assert_eq!(client.send(&collector.address, &batch(n, &planted(n))), Reply::Accepted);
+    }
+    let address = collector.address.clone();
+    let (status, log) = collector.terminate();
+    assert!(status.success(), "{status}: {log}");
+    // Nobody's address is in the log.
+    assert!(!log.contains("127.0.0.1") && !log.contains(&address), "{log}");
+    exactly_once(&Store::open(&site.store()).unwrap(), 0..20).unwrap();
+}
+
+#[test]
+fn a_body_without_end_is_cut_off_at_the_limit() {
+    let site = Site::new();
+    let collector = site.start();
+    let mut stream = TcpStream::connect(&collector.address).unwrap();
+    let head = "POST /v1/reports HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    // One byte over the limit and no end in sight: the answer must come all the same.
+    write!(stream, "{:x}\r\n", MAX_BATCH_BYTES + 1).unwrap();
+    stream.write_all(&vec![0; MAX_BATCH_BYTES + 1]).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    holds(&line, &["413"]);
+}
+
+#[test]
+fn what_stands_in_its_way_is_named_with_a_remedy() {
+    let site = Site::new();
+    let collector = site.start();
+    let port = collector.address.rsplit(':').next().unwrap();
+
+    let other = Site::new();
+    let error = error_of(&other.serve(&collector.address).output().unwrap());
+    holds(&error, &[port, "in use", "--listen"]);
+    assert!(!other.store().exists(), "a collector that cannot listen left a store behind");
+
+    let error = error_of(&site.serve("127.0.0.1:0").output().unwrap());
+    holds(&error, &[site.store().to_str().unwrap(), "another process", "stop"]);
+    let error = error_of(&deniable(&["counts", "--store"]).arg(site.store()).output().unwrap());
+    holds(&error, &["another process", "deniable serve"]);
+
+    fs::create_dir(other.store()).unwrap();
+    fs::write(other.store().join("notes"), "mine").unwrap();
+    let error = error_of(&other.serve("127.0.0.1:0").output().unwrap());
+    holds(&error, &["not a store", "notes", "empty"]);
+
+    fs::write(other.dir.path().join("metrics.toml"), METRICS.replace("bits = 12", "bits = 0")).unwrap();
+    let error = error_of(&other.serve("127.0.0.1:0").output().unwrap());
+    holds(&error, &["metrics.toml", "line 5", "bits is 0", "4096"]);
+
+    // The store remembers what it counts the versions under.
+    collector.kill();
+    fs::write(site.dir.path().join("metrics.toml"), METRICS.replace("bits = 12", "bits = 16")).unwrap();
+    let error = error_of(&site.serve("127.0.0.1:0").output().unwrap());
+    holds(&error, &["host version 2", "other parameters", "new version"]);
+}
+
+fn counts_of(store: &Path, arguments: &[&str]) -> String {
+    let output = deniable(&["counts", "--store"]).arg(store).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn counts_are_printed_as_a_list_and_as_files_for_decode() {
+    let site = Site::new();
+    let collector = site.start();
+    let (one, two): ((u16, &[usize]), (u16, &[usize])) = ((1, &[0, 11]), (3, &[11]));
+    let day = |epoch| Section::of("host", 2, epoch, &[one, two]);
+    let old = Section::of("host", 1, 7, &[one].map(|_| (0, [7].as_slice())));
+    let sent = batch(1, &[day(7), day(8), old]);
+    assert_eq!(Client::new().send(&collector.address, &sent), Reply::Accepted);
+    collector.kill();
+    let store = site.store();
+
+    let list = "metric,version,epoch,reports\nhost,1,7,1\nhost,2,7,2\nhost,2,8,2\n";
+    assert_eq!(counts_of(&store, &["--format", "csv"]), list);
+    let json: Value = serde_json::from_str(&counts_of(&store, &["--format", "json"])).unwrap();
+    assert_eq!(json[1], serde_json::json!({ "metric": "host", "version": 2, "epoch": 7, "reports": 2 }));
+    holds(&counts_of(&store, &[]), &["metric", "host", "reports"]);
+
+    let host = ["--metric", "host", "--version", "2", "--format", "csv"];
+    let empty = "0,0,0,0,0,0,0,0,0,0,0,0,0\n";
+    let whole = format!("{empty}2,2,0,0,0,0,0,0,0,0,0,0,2\n{empty}2,0,0,0,0,0,0,0,0,0,0,0,2\n");
+    assert_eq!(counts_of(&store, &host), whole);
+    // Epochs that overlap are counted once.
+    let both = [&host[..], &["--epoch", "7-8", "--epoch", "8"]].concat();
+    assert_eq!(counts_of(&store, &both), whole);
+    let half = [&host[..], &["--epoch", "8"]].concat();
+    assert_eq!(counts_of(&store, &half), whole.replace('2', "1"));
+
+    let error = |arguments: &[&str]| {
+        error_of(&deniable(&["counts", "--store"]).arg(&store).args(arguments).output().unwrap())
+    };
+    holds(&error(&["--metric", "host"]), &["[1, 2]", "--version"]);
+    holds(&error(&["--metric", "guest"]), &["guest"]);
+    holds(&error(&["--metric", "host", "--version", "9"]), &["version 9"]);
+    holds(&error(&["--metric", "host", "--epoch", "8-7"]), &["8-7", "earlier"]);
+    let error = error_of(&deniable(&["counts", "--store", "/no/such"]).output().unwrap());
+    holds(&error, &["/no/such", "no store"]);
+}
+
+#[test]
+fn a_batch_is_shown_for_people() {
+    let site = Site::new();
+    let file = site.dir.path().join("batch");
+    fs::write(&file, batch(1, &[Section::of("host", 1, 7, &[(2, &[0, 6])])])).unwrap();
+    let output = deniable(&["inspect"]).arg(&file).output().unwrap();
+    let view: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(view["id"], "01000000000000000000000000000000");
+    assert_eq!(view["sections"][0]["metric"], "host");
+    assert_eq!(view["sections"][0]["reports"][0], serde_json::json!({ "cohort": 2, "bits": "10000010" }));
+    fs::write(&file, "no batch").unwrap();
+    holds(&error_of(&deniable(&["inspect"]).arg(&file).output().unwrap()), &["holds no batch"]);
+}
