@@ -1,5 +1,7 @@
 //! The demo reaches its end, and so does every report, when the collector is killed in the middle.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 

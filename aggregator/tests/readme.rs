@@ -1,5 +1,7 @@
 //! The README is true: its commands run in the order they stand, its client reports, and its numbers are computed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -44,10 +46,10 @@ impl Shell {
         match words[..] {
             ["cd", folder] => *cwd = cwd.join(folder),
             ["cargo", "xtask", "ci"] => {
-                assert!(read(".ci/run").contains(line), ".ci/run runs something else")
+                assert!(read(".ci/run").contains(line), ".ci/run runs something else");
             }
             ["cargo", "run", "--release", "--", "demo"] => {
-                self.deniable(&["demo", "--devices", "10000"], cwd)
+                self.deniable(&["demo", "--devices", "10000"], cwd);
             }
             ["cargo", "run", "--package", "deniable", "--example", example] => self.example(example),
             ["deniable", "serve", ref arguments @ ..] => self.serve(arguments),
