@@ -5,3 +5,4 @@ pub mod collect;
 pub mod decode;
 pub mod rappor_files;
 pub mod store;
+pub mod simulate;

@@ -14,6 +14,7 @@ mod infer;
 mod observed;
 mod select;
 mod settle;
+mod shrink;
 mod solve;
 
 pub use counts::{Counts, CountsError};
@@ -97,12 +98,13 @@ pub fn decode(
     let inference = Inference::new(&settled, &observed, params.channel());
     let scored = scored(&settled, &observed, &inference);
     enough_reports(counts, design, options, &scored)?;
-    let consistent = consistent(&settled, &observed, scored.len())?;
+    let errors = scored.iter().map(|(share, variance)| (*share, variance.of_population.sqrt()));
+    let plausible = shrink::plausible(&errors.collect::<Vec<_>>());
     let unexplained = match params.encoding() {
         Encoding::Unary if params.hashes() > 1 => None,
         _ => Some(Share::new(1.0 - settled.shares().iter().sum::<f64>(), inference.sum().of_sample)),
     };
-    Ok(Decoded::new(counts, design, options.alpha, &scored, &consistent, unexplained))
+    Ok(Decoded::new(counts, design, options.alpha, &scored, &plausible, unexplained))
 }
 
 /// Fits all candidates at once where there are equations enough, and those that stand out where there are not.
@@ -148,18 +150,4 @@ fn enough_reports(
     }
     let need = (counts.total() as f64 * limit * limit).ceil() as u64;
     Err(DecodeError::TooFewReports { have: counts.total(), need, candidates })
-}
-
-/// Non-negative shares that sum to at most one, for every candidate of the design.
-fn consistent(
-    settled: &Settled<'_>,
-    observed: &Observed,
-    candidates: usize,
-) -> Result<Vec<f64>, DecodeError> {
-    let mut shares = vec![0.0; candidates];
-    let found = descent::nonnegative(&settled.model, &observed.shares, &settled.weights)?;
-    for (&column, share) in settled.model.columns.iter().zip(found) {
-        shares[column] = share;
-    }
-    Ok(shares)
 }
