@@ -7,6 +7,8 @@
 //! A cell is a distribution of 100 strings, a number of reports, parameters and a list of candidates. Each is
 //! simulated with several seeds and decoded. `--only TEXT` runs the cells whose name contains a text.
 
+#![allow(clippy::print_stdout, reason = "the table goes to standard output")]
+
 use std::time::Instant;
 
 use clap::Parser;
@@ -46,7 +48,8 @@ fn distributions() -> [(&'static str, Vec<f64>); 4] {
 /// The reference's defaults and ours at the same ε₁.
 fn parameters() -> [(&'static str, Params); 2] {
     let reference = Params::rappor(128, 2, 128, 0.5, 0.25, 0.75).expect("the classic parameters are sound");
-    let ours = Params::for_epsilon(reference.epsilon_one().get(), None, Answers::Open).expect("2.04 is a sound loss");
+    let ours = Params::for_epsilon(reference.epsilon_one().get(), None, Answers::Open)
+        .expect("2.04 is a sound loss");
     [("rappor", reference), ("ours", ours)]
 }
 
@@ -125,11 +128,14 @@ fn peak_mib() -> u64 {
 
 fn main() {
     let args = Args::parse();
-    println!("| cell | RMSE / optimum | TV | false + | false − | coverage, true | coverage, absent | seconds | peak MiB |");
+    println!(
+        "| cell | RMSE / optimum | TV | false + | false − | coverage, true | coverage, absent | seconds | peak MiB |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (kind, params) in parameters() {
         let strings = Design::of_names(&params, candidates(STRINGS, false)).expect("100 strings");
-        let lists = [("exact", 1, false), ("x10", 10, false), ("x10-missing", 10, true), ("x1000", 1000, false)];
+        let lists =
+            [("exact", 1, false), ("x10", 10, false), ("x10-missing", 10, true), ("x1000", 1000, false)];
         for (list, factor, missing) in lists {
             let mut design = None;
             for (distribution, shares) in distributions() {
@@ -139,7 +145,8 @@ fn main() {
                         continue;
                     }
                     let design = design.get_or_insert_with(|| {
-                        Design::of_names(&params, candidates(STRINGS * factor, missing)).expect("distinct names")
+                        Design::of_names(&params, candidates(STRINGS * factor, missing))
+                            .expect("distinct names")
                     });
                     let total = 10f64.powi(exponent);
                     let seeds = if factor == 1000 { args.seeds.div_ceil(10) } else { args.seeds };
@@ -150,7 +157,15 @@ fn main() {
     }
 }
 
-fn run(name: &str, params: &Params, strings: &Design, design: &Design, shares: &[f64], total: f64, seeds: u64) {
+fn run(
+    name: &str,
+    params: &Params,
+    strings: &Design,
+    design: &Design,
+    shares: &[f64],
+    total: f64,
+    seeds: u64,
+) {
     let devices: Vec<u64> = shares.iter().map(|share| (share * total).round() as u64).collect();
     let all = devices.iter().sum::<u64>() as f64;
     let truth: Vec<f64> = devices.iter().map(|&n| n as f64 / all).collect();

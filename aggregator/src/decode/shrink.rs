@@ -23,7 +23,8 @@ const ROUNDS: (usize, usize, usize) = (10, 300, 12);
 /// The plausible share of each estimate, given as (estimate, standard error). They sum to at most one.
 pub(super) fn plausible(estimates: &[(f64, f64)]) -> Vec<f64> {
     let Some(prior) = Prior::learn(estimates) else { return vec![0.0; estimates.len()] };
-    let mut shares: Vec<f64> = estimates.iter().map(|&(estimate, error)| prior.median(estimate, error)).collect();
+    let mut shares: Vec<f64> =
+        estimates.iter().map(|&(estimate, error)| prior.median(estimate, error)).collect();
     let sum: f64 = shares.iter().sum();
     if sum > 1.0 {
         shares.iter_mut().for_each(|share| *share /= sum);
@@ -132,9 +133,11 @@ mod tests {
     #[test]
     fn equal_shares_are_drawn_together() {
         // A hundred strings of 1 % each, seen with an error of 0.4 % that is spread evenly over ±0.7 %.
-        let estimates: Vec<_> = (0..100).map(|i| (0.01 + 0.007 * (f64::from(i) - 49.5) / 50.0, 0.004)).collect();
+        let estimates: Vec<_> =
+            (0..100).map(|i| (0.01 + 0.007 * (f64::from(i) - 49.5) / 50.0, 0.004)).collect();
         let shares = plausible(&estimates);
-        let off = |shares: &mut dyn Iterator<Item = f64>| shares.map(|share| (share - 0.01).abs()).sum::<f64>();
+        let off =
+            |shares: &mut dyn Iterator<Item = f64>| shares.map(|share| (share - 0.01).abs()).sum::<f64>();
         assert!(off(&mut shares.iter().copied()) < 0.3 * off(&mut estimates.iter().map(|(x, _)| *x)));
     }
 
