@@ -4,5 +4,5 @@ pub mod catalog;
 pub mod collect;
 pub mod decode;
 pub mod rappor_files;
-pub mod store;
 pub mod simulate;
+pub mod store;
