@@ -4,4 +4,5 @@ pub mod catalog;
 pub mod collect;
 pub mod decode;
 pub mod rappor_files;
+pub mod simulate;
 pub mod store;

@@ -13,14 +13,14 @@ use md5::{Digest, Md5};
 ///
 /// ```
 /// // From the reference's map for k = 16, h = 2: the row of foo begins 7,7,31,21, cells cohort · k + bit + 1.
-/// assert!(deniable::rappor::bloom_bits(b"foo", 0, 16, 2).eq([6, 6]));
-/// assert!(deniable::rappor::bloom_bits(b"foo", 1, 16, 2).eq([14, 4]));
+/// assert!(deniable::rappor::bloom_bits(16, 2, 0, b"foo").eq([6, 6]));
+/// assert!(deniable::rappor::bloom_bits(16, 2, 1, b"foo").eq([14, 4]));
 /// ```
 pub fn bloom_bits(
-    value: &[u8],
-    cohort: u32,
     bits: usize,
     hashes: usize,
+    cohort: u32,
+    value: &[u8],
 ) -> impl Iterator<Item = usize> + use<> {
     let digest = Md5::new().chain_update(cohort.to_be_bytes()).chain_update(value).finalize();
     (0..hashes).map(move |i| usize::from(digest[i]) % bits)

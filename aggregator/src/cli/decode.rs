@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use deniable::{MetricId, Params};
-use deniable_aggregator::decode::{self, Counts, Decoded, Design, Figure, Options, Share};
+use deniable_aggregator::decode::{
+    self, Correction, Counts, Decoded, Design, Figure, Method, Options, Share,
+};
 use deniable_aggregator::rappor_files;
 use deniable_aggregator::store::Store;
 use serde::Serialize;
@@ -49,15 +51,63 @@ pub(crate) struct Args {
 /// How a decode is judged and shown, whatever its source.
 #[derive(clap::Args)]
 pub(crate) struct Presentation {
-    /// The chance of calling any absent candidate detected
+    /// The significance level of "detected"
     #[arg(long, default_value_t = 0.05)]
     alpha: f64,
+    /// What the level means over many candidates
+    #[arg(long, value_enum, default_value_t = Correct::Bonferroni)]
+    correction: Correct,
+    /// How the candidates that are fitted together are chosen
+    #[arg(long, value_enum, default_value_t = Choose::Auto)]
+    method: Choose,
     /// How to print the figures
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// Show every candidate in the table, not only the detected ones
     #[arg(long)]
     all: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Correct {
+    /// The chance of any false detection
+    Bonferroni,
+    /// The same chance, by steps, with a little more power
+    Holm,
+    /// The expected part of false detections among the detected
+    BenjaminiHochberg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Choose {
+    /// All where there are equations enough, else screen
+    Auto,
+    /// Fit all candidates at once
+    All,
+    /// Let in what stands out, in rounds
+    Screen,
+    /// Those with a positive share in a non-negative fit
+    Nonnegative,
+    /// Those on the LASSO path
+    Lasso,
+}
+
+impl Presentation {
+    fn options(&self) -> Result<Options> {
+        let correction = match self.correction {
+            Correct::Bonferroni => Correction::Bonferroni,
+            Correct::Holm => Correction::Holm,
+            Correct::BenjaminiHochberg => Correction::BenjaminiHochberg,
+        };
+        let method = match self.method {
+            Choose::Auto => Method::Auto,
+            Choose::All => Method::All,
+            Choose::Screen => Method::Screen,
+            Choose::Nonnegative => Method::NonNegative,
+            Choose::Lasso => Method::Lasso,
+        };
+        Ok(Options::new(self.alpha)?.correction(correction).method(method))
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,7 +159,7 @@ pub(crate) fn show(
     presentation: &Presentation,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let decoded = decode::decode(params, counts, design, &Options::new(presentation.alpha)?)?;
+    let decoded = decode::decode(params, counts, design, &presentation.options()?)?;
     let rows = rows(params, &decoded);
     match presentation.format {
         Format::Table => write_table(&decoded, &rows, presentation.all, out)?,
@@ -131,7 +181,10 @@ struct Row {
     prop_high_95: f64,
     p_value: f64,
     detected: bool,
+    p_adjusted: f64,
     consistent_proportion: f64,
+    /// Reports that one forged report could count for.
+    influence: Option<f64>,
 }
 
 impl Row {
@@ -146,8 +199,10 @@ impl Row {
             prop_low_95,
             prop_high_95,
             p_value: 1.0,
+            p_adjusted: 1.0,
             detected: false,
             consistent_proportion: share.value.clamp(0.0, 1.0),
+            influence: None,
         }
     }
 }
@@ -156,7 +211,9 @@ fn rows(params: &Params, decoded: &Decoded) -> Vec<Row> {
     let reports = decoded.reports as f64;
     let row = |figure: &Figure| Row {
         p_value: figure.p_value,
+        p_adjusted: figure.p_adjusted,
         detected: figure.detected,
+        influence: figure.influence.map(|shift| shift * reports),
         consistent_proportion: figure.consistent,
         ..Row::new(&figure.names, &figure.share, reports)
     };
@@ -166,7 +223,9 @@ fn rows(params: &Params, decoded: &Decoded) -> Vec<Row> {
         let mut other = Row::new(&["FALSE".to_owned()], rest, reports);
         other.consistent_proportion = 1.0 - only.consistent_proportion;
         other.p_value = rest.tail();
+        other.p_adjusted = other.p_value;
         other.detected = other.p_value < decoded.alpha;
+        other.influence = only.influence;
         rows.push(other);
         rows.sort_by(|a, b| b.estimate.total_cmp(&a.estimate));
     }

@@ -1,126 +1,203 @@
-//! Non-negative weighted least squares by coordinate descent on the sparse design.
+//! Non-negative weighted least squares and its LASSO path, by coordinate descent on the sparse design.
 //!
-//! Minimises ½ Σ w (y − Xβ)² over β ≥ 0 with Σβ ≤ 1. The sum is bounded by a common penalty, the multiplier of
-//! that constraint, found by bisection. Coordinates move until none moves by a small part of its standard error.
+//! Minimises ½ Σ w (y − Xβ)² + λ Σ s⁻¹β over β ≥ 0, where s is the standard error that a candidate would have alone, so
+//! that λ counts standard errors. The background's coefficient is free. λ = 0 is non-negative least squares.
+//! A full pass over all candidates finds those that the optimum may need (the sequential strong rule of
+//! Tibshirani et al. 2012), sweeps over these alone bring them to rest, and another full pass checks the
+//! conditions of Karush, Kuhn and Tucker for the rest.
 
-use super::DecodeError;
-use super::solve::Model;
+use rayon::prelude::*;
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::{DecodeError, Design};
 
 /// A coordinate is at rest when it moves by less than this part of its standard error.
-const REST: f64 = 1e-4;
-/// Sweeps after which the fit is given up.
+const REST: f64 = 1e-2;
+/// Sweeps after which a fit is given up.
 const MAX_SWEEPS: usize = 20_000;
+/// Each step of the path lowers the penalty to this part of the one before.
+const STEP: f64 = 0.9;
 
-/// Shares of the model's candidates that are not negative and sum to at most one. The background is free.
+/// The candidates with a positive share in the non-negative fit.
 ///
 /// # Errors
 /// [`DecodeError::NotConverged`] if the coordinates do not come to rest.
 pub(super) fn nonnegative(
-    model: &Model<'_>,
+    design: &Design,
+    background: &[f64],
     shares: &[f64],
     weights: &[f64],
-) -> Result<Vec<f64>, DecodeError> {
-    let mut descent = Descent::new(model, shares, weights);
-    descent.settle(0.0)?;
-    if descent.sum() <= 1.0 {
-        return Ok(descent.coefficients);
+) -> Result<Vec<usize>, DecodeError> {
+    let mut descent = Descent::new(design, background, shares, weights);
+    descent.settle(0.0, f64::INFINITY)?;
+    Ok(descent.support())
+}
+
+/// The candidates with a positive share where the path ends: at the penalty below which chance alone would let in
+/// more than `false_rate` of them, or where they become `limit` many.
+///
+/// # Errors
+/// As [`nonnegative`].
+pub(super) fn lasso(
+    design: &Design,
+    background: &[f64],
+    shares: &[f64],
+    weights: &[f64],
+    (false_rate, limit): (f64, usize),
+) -> Result<Vec<usize>, DecodeError> {
+    let mut descent = Descent::new(design, background, shares, weights);
+    let mut before = descent.largest_gradient();
+    let mut support = Vec::new();
+    loop {
+        let penalty = before * STEP;
+        descent.settle(penalty, before)?;
+        let next = descent.support();
+        let by_chance = design.columns() as f64 * Normal::standard().sf(penalty);
+        if next.len() > limit || by_chance > false_rate * next.len().max(1) as f64 {
+            return Ok(support);
+        }
+        (support, before) = (next, penalty);
     }
-    let (mut low, mut high) = (0.0, descent.curvatures.iter().fold(0.0, |a: f64, &b| a.max(b)));
-    while high - low > 1e-6 * high {
-        let penalty = f64::midpoint(low, high);
-        descent.settle(penalty)?;
-        if descent.sum() > 1.0 { low = penalty } else { high = penalty }
-    }
-    descent.settle(high)?;
-    Ok(descent.coefficients)
 }
 
 struct Descent<'a> {
-    model: &'a Model<'a>,
+    design: &'a Design,
+    background: &'a [f64],
     weights: &'a [f64],
     /// w·(y − Xβ).
     weighted: Vec<f64>,
-    /// xᵀWx of each candidate.
+    /// xᵀWx of each candidate, one over its variance alone.
     curvatures: Vec<f64>,
     background_curvature: f64,
     coefficients: Vec<f64>,
 }
 
 impl<'a> Descent<'a> {
-    fn new(model: &'a Model<'a>, shares: &[f64], weights: &'a [f64]) -> Self {
+    fn new(design: &'a Design, background: &'a [f64], shares: &[f64], weights: &'a [f64]) -> Self {
+        let curvature = |column| {
+            design.column(column).iter().map(|&row| weights[row as usize]).sum::<f64>().max(f64::MIN_POSITIVE)
+        };
+        let curvatures = (0..design.columns()).into_par_iter().map(curvature).collect();
+        let background_curvature =
+            weights.iter().zip(background.iter().cycle()).map(|(w, b)| w * b * b).sum();
         let weighted = shares.iter().zip(weights).map(|(share, weight)| share * weight).collect();
-        let curvature =
-            |&column: &usize| model.design.column(column).iter().map(|&row| weights[row as usize]).sum();
-        let curvatures: Vec<f64> = model.columns.iter().map(curvature).collect();
-        let bits = model.background.len().max(1);
-        let background_curvature = weights
-            .chunks(bits)
-            .map(|chunk| chunk.iter().zip(model.background).map(|(w, b)| w * b * b).sum::<f64>())
-            .sum();
-        let coefficients = vec![0.0; model.columns.len()];
-        Self { model, weights, weighted, curvatures, background_curvature, coefficients }
+        let coefficients = vec![0.0; design.columns()];
+        let mut descent =
+            Self { design, background, weights, weighted, curvatures, background_curvature, coefficients };
+        descent.move_background();
+        descent
     }
 
-    fn sum(&self) -> f64 {
-        self.coefficients.iter().sum()
+    fn support(&self) -> Vec<usize> {
+        (0..self.coefficients.len()).filter(|&column| self.coefficients[column] > 0.0).collect()
     }
 
-    /// Moves all coordinates until they rest, then only those above zero, until both rest.
-    fn settle(&mut self, penalty: f64) -> Result<(), DecodeError> {
-        let all: Vec<usize> = (0..self.coefficients.len()).collect();
+    /// How far the fit would like to raise a candidate, in standard errors.
+    fn gradient(&self, column: usize) -> f64 {
+        let rows = self.design.column(column).iter();
+        rows.map(|&row| self.weighted[row as usize]).sum::<f64>() / self.curvatures[column].sqrt()
+    }
+
+    fn largest_gradient(&self) -> f64 {
+        (0..self.design.columns())
+            .into_par_iter()
+            .map(|column| self.gradient(column))
+            .reduce(|| 0.0, f64::max)
+    }
+
+    /// The candidates that are in the fit or whose gradient exceeds `above`.
+    fn wanted(&self, above: f64) -> Vec<usize> {
+        let wanted = |column: &usize| self.coefficients[*column] > 0.0 || self.gradient(*column) > above;
+        (0..self.design.columns()).into_par_iter().filter(wanted).collect()
+    }
+
+    /// Brings all coordinates to rest under `penalty`, given that they rest under the penalty `before`.
+    fn settle(&mut self, penalty: f64, before: f64) -> Result<(), DecodeError> {
         let mut sweeps = 0;
+        let mut active = self.wanted((2.0 * penalty - before).max(penalty / 2.0));
         loop {
-            if self.sweep(&all, penalty) < REST {
-                return Ok(());
-            }
-            let active: Vec<usize> = all.iter().copied().filter(|&i| self.coefficients[i] > 0.0).collect();
-            let mut moved = f64::INFINITY;
-            while moved >= REST {
-                moved = self.sweep(&active, penalty);
+            loop {
+                let moved = self.sweep(&active, penalty);
                 sweeps += 1;
+                if moved < REST {
+                    break;
+                }
                 if sweeps > MAX_SWEEPS {
-                    let least = self.curvatures.iter().fold(f64::INFINITY, |a, &b| a.min(b));
+                    let least = self.curvatures.iter().copied().fold(f64::INFINITY, f64::min);
                     return Err(DecodeError::NotConverged { iterations: sweeps, gap: moved / least.sqrt() });
                 }
             }
+            let next = self.wanted(penalty + REST);
+            if next.iter().all(|column| self.coefficients[*column] > 0.0) {
+                return Ok(());
+            }
+            active = next;
         }
     }
 
-    /// Moves each of `coordinates` to its best place; returns the largest move in standard errors.
-    fn sweep(&mut self, coordinates: &[usize], penalty: f64) -> f64 {
+    /// Moves each of `columns` to its best place; returns the largest move in standard errors.
+    fn sweep(&mut self, columns: &[usize], penalty: f64) -> f64 {
         let mut largest = self.move_background();
-        for &i in coordinates {
-            let rows = self.model.design.column(self.model.columns[i]);
-            let gradient: f64 = rows.iter().map(|&row| self.weighted[row as usize]).sum();
-            let old = self.coefficients[i];
-            let new = if self.curvatures[i] > 0.0 {
-                (old + (gradient - penalty) / self.curvatures[i]).max(0.0)
-            } else {
-                0.0
-            };
+        for &column in columns {
+            let error = self.curvatures[column].sqrt().recip();
+            let old = self.coefficients[column];
+            let new = (old + (self.gradient(column) - penalty) * error).max(0.0);
             let step = new - old;
             if step != 0.0 {
-                self.coefficients[i] = new;
-                for &row in rows {
+                self.coefficients[column] = new;
+                for &row in self.design.column(column) {
                     self.weighted[row as usize] -= self.weights[row as usize] * step;
                 }
-                largest = largest.max(step.abs() * self.curvatures[i].sqrt());
+                largest = largest.max(step.abs() / error);
             }
         }
         largest
     }
 
     fn move_background(&mut self) -> f64 {
-        let background = self.model.background;
-        if background.is_empty() || self.background_curvature == 0.0 {
+        if self.background_curvature == 0.0 {
             return 0.0;
         }
-        let chunks = self.weighted.chunks(background.len());
-        let gradient: f64 = chunks.map(|u| u.iter().zip(background).map(|(u, b)| u * b).sum::<f64>()).sum();
+        let background = self.background.iter().cycle();
+        let gradient: f64 = self.weighted.iter().zip(background.clone()).map(|(u, b)| u * b).sum();
         let step = gradient / self.background_curvature;
-        for (row, weighted) in self.weighted.iter_mut().enumerate() {
-            *weighted -= self.weights[row] * background[row % background.len()] * step;
+        for ((weighted, weight), rate) in self.weighted.iter_mut().zip(self.weights).zip(background) {
+            *weighted -= weight * rate * step;
         }
         step.abs() * self.background_curvature.sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deniable::Params;
+
+    use super::*;
+    use crate::decode::Candidates;
+
+    /// Four rows and three overlapping candidates.
+    fn design() -> Design {
+        let params = Params::rappor(4, 1, 1, 0.5, 0.25, 0.75).unwrap();
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        Design::of_map(&params, Candidates { names, cells: vec![vec![0, 1], vec![1, 2], vec![2, 3]] })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_share_that_would_be_negative_is_left_out() {
+        // The unconstrained fit of these shares has b = −0.3; without it a = 0.45 and c = 0.3.
+        let support = nonnegative(&design(), &[], &[0.6, 0.3, 0.0, 0.6], &[1.0; 4]).unwrap();
+        assert_eq!(support, [0, 2]);
+        let all = nonnegative(&design(), &[], &[0.5, 0.8, 0.5, 0.2], &[1.0; 4]).unwrap();
+        assert_eq!(all, [0, 1, 2]);
+    }
+
+    #[test]
+    fn the_path_lets_in_what_stands_out_and_stops_at_chance() {
+        // a is 50 standard errors away from 0, b and c are not one.
+        let weights = [1e4; 4];
+        let support = lasso(&design(), &[], &[0.36, 0.355, 0.002, 0.0], &weights, (0.1, 3)).unwrap();
+        assert_eq!(support, [0]);
+        assert!(lasso(&design(), &[], &[0.36, 0.36, 0.36, 0.36], &weights, (0.1, 1)).unwrap().len() <= 1);
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use deniable::{Encoding, Params, rappor};
+use deniable::{Encoding, Params, bloom_bits, rappor};
 use rayon::prelude::*;
 
 use super::error::DecodeError;
@@ -33,17 +33,28 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    fn hashed<B>(params: &Params, names: Vec<String>, hash: impl Fn(&str, u32) -> B + Sync) -> Self
-    where
-        B: IntoIterator<Item = usize>,
-    {
+    /// Candidates of which each sets the bits that `hash(name, cohort, set)` hands to `set`.
+    fn hashed(
+        params: &Params,
+        names: Vec<String>,
+        hash: impl Fn(&str, u32, &mut dyn FnMut(usize)) + Sync,
+    ) -> Self {
         let bits = params.bits() as u32;
         let cells = |name: &String| {
-            let of_cohort =
-                |cohort| hash(name, cohort).into_iter().map(move |bit| cohort * bits + bit as u32);
-            (0..params.cohorts() as u32).flat_map(of_cohort).collect()
+            let mut cells = Vec::with_capacity(params.cohorts() * params.hashes());
+            for cohort in 0..params.cohorts() as u32 {
+                hash(name, cohort, &mut |bit| cells.push(cohort * bits + bit as u32));
+            }
+            cells
         };
         let cells = names.par_iter().map(cells).collect();
+        Self { names, cells }
+    }
+
+    fn listed(params: &Params, names: Vec<String>) -> Self {
+        let (bits, cohorts) = (params.bits() as u32, params.cohorts() as u32);
+        let cells = |bit: u32| (0..cohorts).map(|cohort| cohort * bits + bit).collect();
+        let cells = (0..names.len() as u32).map(cells).collect();
         Self { names, cells }
     }
 }
@@ -63,25 +74,24 @@ impl Design {
     /// As [`Design::of_map`].
     pub fn rappor(params: &Params, names: Vec<String>) -> Result<Self, DecodeError> {
         let (bits, hashes) = (params.bits(), params.hashes());
-        let hash = |name: &str, cohort| rappor::bloom_bits(name.as_bytes(), cohort, bits, hashes);
+        let hash = |name: &str, cohort: u32, set: &mut dyn FnMut(usize)| {
+            rappor::bloom_bits(bits, hashes, cohort, name.as_bytes()).for_each(set);
+        };
         Self::of_map(params, Candidates::hashed(params, names, hash))
     }
 
-    /// Makes the design of `names` as [`Encoder`](deniable::Encoder) encodes them, on every core: the Bloom encoding
-    /// hashes them, and for the others they are the values of the closed list, in order.
+    /// Makes the design of `names` under `params`, on every core: hashed as [`deniable::bloom_bits`] does, or for
+    /// the direct and the unary encoding each name a bit, in order.
     ///
     /// # Errors
-    /// As [`Design::of_map`]; a name beyond the list has its cell beyond k·m.
+    /// As [`Design::of_map`], and a closed list may not have more names than reports have bits.
     pub fn of_names(params: &Params, names: Vec<String>) -> Result<Self, DecodeError> {
         let (bits, hashes) = (params.bits(), params.hashes());
-        let candidates = if params.encoding() == Encoding::Bloom {
-            let hash = |name: &str, cohort| {
-                deniable::bloom_bits(bits, hashes, cohort as u16, name.as_bytes()).collect::<Vec<_>>()
-            };
-            Candidates::hashed(params, names, hash)
-        } else {
-            let cells = |place| (0..params.cohorts()).map(|cohort| (cohort * bits + place) as u32).collect();
-            Candidates { cells: (0..names.len()).map(cells).collect(), names }
+        let candidates = match params.encoding() {
+            Encoding::Bloom => Candidates::hashed(params, names, |name, cohort, set| {
+                bloom_bits(bits, hashes, cohort as u16, name.as_bytes()).for_each(set);
+            }),
+            Encoding::Direct | Encoding::Unary => Candidates::listed(params, names),
         };
         Self::new(params, candidates, |_| 1.0 / bits as f64)
     }

@@ -72,6 +72,36 @@ pub enum DecodeError {
         /// The candidates asked for.
         candidates: usize,
     },
+    /// A bit is set in more or in fewer reports than the noise allows, whatever the strings are.
+    #[error(
+        "bit {bit} of cohort {cohort} is set in {ones} of {reports} reports, but under these parameters it would be in {least} to {most} whatever the strings: the reports were made under other parameters, or are forged"
+    )]
+    Impossible {
+        /// The cohort, from 0.
+        cohort: usize,
+        /// The bit, from 0.
+        bit: usize,
+        /// Its count.
+        ones: u64,
+        /// The cohort's reports.
+        reports: u64,
+        /// The fewest that chance explains.
+        least: u64,
+        /// The most that chance explains.
+        most: u64,
+    },
+    /// All bits together are set more or less often than the noise allows.
+    #[error(
+        "a report has {found:.3} ones on average, but under these parameters it would have {least:.3} to {most:.3} whatever the strings: the reports were made under other parameters, or are forged"
+    )]
+    ImpossibleOnes {
+        /// The ones per report.
+        found: f64,
+        /// The fewest that chance explains.
+        least: f64,
+        /// The most that chance explains.
+        most: f64,
+    },
     /// Candidates whose columns are linear combinations of one another.
     #[error("{} cannot be told apart in these cohorts: {}; leave some of them out, or use more cohorts", groups.len(), listed(groups))]
     RankDeficient {

@@ -2,9 +2,6 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use super::infer::Variance;
-use super::{Counts, Design};
-
 /// The two-sided 95 % point of the normal distribution.
 const TWO_SIDED_95: f64 = 1.959_963_984_540_054;
 
@@ -41,12 +38,45 @@ pub struct Figure {
     pub names: Vec<String>,
     /// Its share of the reports.
     pub share: Share,
-    /// Its share in a distribution that is not negative and sums to at most one. Biased, and for display.
+    /// Its share in a distribution that is not negative and sums to at most one, nearest to the truth as far as all
+    /// estimates together can tell. Biased towards zero.
     pub consistent: f64,
     /// The chance of an estimate this high if nobody reported the candidate.
     pub p_value: f64,
-    /// Whether the p-value stays below the level after correction for all candidates.
+    /// The p-value corrected for all candidates.
+    pub p_adjusted: f64,
+    /// Whether the corrected p-value is below the level.
     pub detected: bool,
+    /// The largest shift of the share that one forged report could cause; b of them cause at most b times as much.
+    /// None for candidates that were not fitted together.
+    pub influence: Option<f64>,
+}
+
+/// Covariances between the errors of several shares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joint {
+    size: usize,
+    covariances: Vec<f64>,
+}
+
+impl Joint {
+    pub(super) fn new(size: usize, covariances: Vec<f64>) -> Self {
+        Self { size, covariances }
+    }
+
+    /// How many figures it covers: the first ones that are detected.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The covariance of the i-th and the j-th detected figure's shares.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn covariance(&self, i: usize, j: usize) -> f64 {
+        assert!(i < self.size && j < self.size, "{i} and {j} must be below {}", self.size);
+        self.covariances[i * self.size + j]
+    }
 }
 
 /// The answer of a decode.
@@ -56,41 +86,14 @@ pub struct Decoded {
     pub reports: u64,
     /// The cohorts that had none and were left out, from 0.
     pub empty_cohorts: Vec<usize>,
-    /// The family-wise significance level of [`Figure::detected`].
+    /// The significance level of [`Figure::detected`].
     pub alpha: f64,
+    /// The share at which a typical candidate is detected half of the time.
+    pub detection_limit: f64,
     /// A figure for each candidate, by descending estimate.
     pub figures: Vec<Figure>,
     /// The share of reports that no candidate explains. None for sets, whose shares need not sum to one.
     pub unexplained: Option<Share>,
-}
-
-impl Decoded {
-    pub(super) fn new(
-        counts: &Counts,
-        design: &Design,
-        alpha: f64,
-        scored: &[(f64, Variance)],
-        consistent: &[f64],
-        unexplained: Option<Share>,
-    ) -> Self {
-        let threshold = alpha / design.candidates() as f64;
-        let figure = |column: usize| {
-            let (value, variance) = scored[column];
-            let p_value = Normal::standard().sf(value / variance.of_population.sqrt());
-            let mut names = vec![design.name(column).to_owned()];
-            names.extend_from_slice(design.twins(column));
-            Figure {
-                names,
-                share: Share::new(value, variance.of_sample),
-                consistent: consistent[column],
-                p_value,
-                detected: p_value < threshold,
-            }
-        };
-        let mut figures: Vec<Figure> = (0..design.columns()).map(figure).collect();
-        figures.sort_by(|a, b| b.share.value.total_cmp(&a.share.value));
-        let empty = counts.reports().iter().enumerate().filter(|(_, of)| **of == 0);
-        let empty_cohorts = empty.map(|(cohort, _)| cohort).collect();
-        Self { reports: counts.total(), empty_cohorts, alpha, figures, unexplained }
-    }
+    /// How the errors of the detected figures go together.
+    pub joint: Joint,
 }

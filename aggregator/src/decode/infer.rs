@@ -23,13 +23,22 @@ pub(super) struct Inference<'a> {
     plausible: Vec<f64>,
 }
 
-/// The two variances of a linear function of the shares.
+/// How sure a linear function of the shares is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Variance {
-    /// About the share among those who reported.
+pub(super) struct Certainty {
+    /// Its variance about the share among those who reported.
     pub(super) of_sample: f64,
-    /// About the share in the population that they were drawn from.
+    /// Its variance about the share in the population that they were drawn from.
     pub(super) of_population: f64,
+    /// The largest shift that one forged report could cause, to first order.
+    pub(super) influence: Option<f64>,
+}
+
+impl Certainty {
+    /// What is known of a candidate outside the fit: one variance for both.
+    pub(super) fn outside(variance: f64) -> Self {
+        Self { of_sample: variance, of_population: variance, influence: None }
+    }
 }
 
 impl<'a> Inference<'a> {
@@ -40,27 +49,37 @@ impl<'a> Inference<'a> {
         Self { settled, observed, channel, plausible }
     }
 
-    /// The variance of each candidate's share.
-    pub(super) fn shares(&self) -> Vec<Variance> {
-        let size = self.settled.model.size();
-        (0..self.plausible.len())
-            .into_par_iter()
-            .map(|place| {
-                let mut combination = DVector::zeros(size);
-                combination[place] = 1.0;
-                self.of(&combination)
-            })
-            .collect()
+    /// How sure each candidate's share is.
+    pub(super) fn shares(&self) -> Vec<Certainty> {
+        (0..self.plausible.len()).into_par_iter().map(|place| self.of(&self.sum_of([place]))).collect()
     }
 
-    /// The variance of the sum of all candidates' shares.
-    pub(super) fn sum(&self) -> Variance {
-        let candidates = self.plausible.len();
-        self.of(&DVector::from_fn(self.settled.model.size(), |i, _| f64::from(u8::from(i < candidates))))
+    /// How sure the sum of all candidates' shares is.
+    pub(super) fn sum(&self) -> Certainty {
+        self.of(&self.sum_of(0..self.plausible.len()))
     }
 
-    /// The variance of `combination`ᵀβ̂.
-    fn of(&self, combination: &DVector<f64>) -> Variance {
+    /// The covariances, about the shares among those who reported, of the candidates at `places`, row by row.
+    ///
+    /// By Cov(a, b) = (Var(a + b) − Var a − Var b) / 2.
+    pub(super) fn covariances(&self, places: &[usize]) -> Vec<f64> {
+        let variance = |places: &[usize]| self.of(&self.sum_of(places.iter().copied())).of_sample;
+        let own: Vec<f64> = places.par_iter().map(|&place| variance(&[place])).collect();
+        let entry = |index: usize| {
+            let (i, j) = (index / places.len(), index % places.len());
+            if i == j { own[i] } else { (variance(&[places[i], places[j]]) - own[i] - own[j]) / 2.0 }
+        };
+        (0..places.len() * places.len()).into_par_iter().map(entry).collect()
+    }
+
+    fn sum_of(&self, places: impl IntoIterator<Item = usize>) -> DVector<f64> {
+        let mut combination = DVector::zeros(self.settled.model.size());
+        places.into_iter().for_each(|place| combination[place] = 1.0);
+        combination
+    }
+
+    /// How sure `combination`ᵀβ̂ = aᵀy is.
+    fn of(&self, combination: &DVector<f64>) -> Certainty {
         let direction = self.settled.fit.factor.solve(combination);
         let mut rows = vec![0.0; self.settled.weights.len()];
         self.settled.model.add_to(direction.as_slice(), &mut rows);
@@ -75,7 +94,28 @@ impl<'a> Inference<'a> {
             squares += share * part * part;
         }
         let sampling = (squares - sum * sum) / self.observed.total();
-        Variance { of_sample: (of_population - sampling).max(0.0), of_population }
+        let of_sample = (of_population - sampling).max(0.0);
+        Certainty { of_sample, of_population, influence: Some(self.influence(&rows)) }
+    }
+
+    /// One more report with bits b in cohort i moves aᵀy by Σ_j a_ij (b_j − r_ij) / ((N_i + 1) d): its largest
+    /// size over all cohorts and bits that a report can have.
+    fn influence(&self, rows: &[f64]) -> f64 {
+        let (zero, gain, bits) = (self.channel.zero(), self.channel.gain(), self.observed.bits);
+        let shift = |(cohort, (rows, of)): (usize, (&[f64], &f64))| {
+            let rate = |bit: usize| zero + gain * self.settled.expected[cohort * bits + bit];
+            let mean: f64 = rows.iter().enumerate().map(|(bit, a)| a * rate(bit)).sum();
+            let (least, most) = match self.observed.encoding {
+                Encoding::Direct => rows
+                    .iter()
+                    .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &a| (a.min(low), a.max(high))),
+                Encoding::Unary | Encoding::Bloom => {
+                    rows.iter().fold((0.0, 0.0), |(low, high), &a| (low + a.min(0.0), high + a.max(0.0)))
+                }
+            };
+            (most - mean).max(mean - least) / ((of + 1.0) * gain)
+        };
+        rows.chunks(bits).zip(&self.observed.reports).enumerate().map(shift).fold(0.0, f64::max)
     }
 
     /// Σ a² (v + τ²): the noise of the responses, given the signals.

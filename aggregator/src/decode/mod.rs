@@ -5,6 +5,7 @@
 //! are unbiased and not clipped; beside each stands a consistent share, which is not negative and sums to at
 //! most one with the others.
 
+mod correct;
 mod counts;
 mod descent;
 mod design;
@@ -12,54 +13,30 @@ mod error;
 mod figures;
 mod infer;
 mod observed;
+mod options;
+mod possible;
 mod select;
 mod settle;
+mod shrink;
 mod solve;
 
 pub use counts::{Counts, CountsError};
 pub use design::{Candidates, Design};
 pub use error::DecodeError;
-pub use figures::{Decoded, Figure, Share};
+pub use figures::{Decoded, Figure, Joint, Share};
+pub use options::{Correction, Method, Options};
 
 use deniable::{Encoding, Params};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use self::infer::{Inference, Variance};
+use self::infer::{Certainty, Inference};
 use self::observed::Observed;
-use self::select::Scored;
 use self::settle::Settled;
-use self::solve::Model;
 
 /// Up to this many candidates all are fitted at once, if there are equations enough.
 const FIT_ALL: usize = 600;
-
-/// What a decode is asked to do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    alpha: f64,
-}
-
-impl Options {
-    /// Options with the chance `alpha` of calling any absent candidate detected, over all candidates together.
-    ///
-    /// # Errors
-    /// [`DecodeError::Alpha`] unless `alpha` lies strictly between 0 and 1.
-    pub fn new(alpha: f64) -> Result<Self, DecodeError> {
-        if alpha > 0.0 && alpha < 1.0 { Ok(Self { alpha }) } else { Err(DecodeError::Alpha { value: alpha }) }
-    }
-
-    /// The family-wise significance level.
-    pub fn alpha(&self) -> f64 {
-        self.alpha
-    }
-}
-
-impl Default for Options {
-    /// A significance level of 5 %.
-    fn default() -> Self {
-        Self { alpha: 0.05 }
-    }
-}
+/// The covariances of at most this many detected candidates are told.
+const MAX_JOINT: usize = 100;
 
 /// Estimates the share of each candidate of `design` among the reports of `counts`.
 ///
@@ -68,98 +45,143 @@ impl Default for Options {
 /// strings outside the candidates add. They describe the error against the shares among those who reported.
 ///
 /// # Errors
-/// A [`DecodeError`] if counts or design do not fit `params`, the reports are too few for any candidate to
-/// stand out, or candidates cannot be told apart.
+/// A [`DecodeError`] if counts or design do not fit `params`, no population can explain the counts, the reports are
+/// too few for any candidate to stand out, candidates cannot be told apart, or the fit does not settle.
 pub fn decode(
     params: &Params,
     counts: &Counts,
     design: &Design,
     options: &Options,
 ) -> Result<Decoded, DecodeError> {
-    if (design.cohorts(), design.bits()) != (params.cohorts(), params.bits()) {
-        return Err(DecodeError::Shape {
-            what: "candidates",
-            cohorts: design.cohorts(),
-            bits: design.bits(),
-            wanted_cohorts: params.cohorts(),
-            wanted_bits: params.bits(),
-        });
+    same_shape(params, "counts", counts.cohorts(), counts.bits())?;
+    same_shape(params, "candidates", design.cohorts(), design.bits())?;
+    let (have, candidates) = (counts.total(), design.candidates());
+    if have < 2 {
+        return Err(DecodeError::TooFewReports { have, need: 2, candidates });
     }
-    let observed = Observed::new(params, counts)?;
-    if counts.total() < 2 {
-        return Err(DecodeError::TooFewReports {
-            have: counts.total(),
-            need: 2,
-            candidates: design.candidates(),
-        });
-    }
-    let settled = fitted(design, &observed)?;
+    possible::check(params, counts)?;
+    let observed = Observed::new(params, counts);
+    let settled = fitted(design, &observed, options.method)?;
     let inference = Inference::new(&settled, &observed, params.channel());
-    let scored = scored(&settled, &observed, &inference);
-    enough_reports(counts, design, options, &scored)?;
-    let consistent = consistent(&settled, &observed, scored.len())?;
+    let estimates = estimates(&settled, &observed, &inference)?;
+    let limits = Limits::new(&estimates, options.alpha / candidates as f64);
+    if limits.least > 1.0 {
+        let need = (have as f64 * limits.least * limits.least).ceil() as u64;
+        return Err(DecodeError::TooFewReports { have, need, candidates });
+    }
     let unexplained = match params.encoding() {
         Encoding::Unary if params.hashes() > 1 => None,
         _ => Some(Share::new(1.0 - settled.shares().iter().sum::<f64>(), inference.sum().of_sample)),
     };
-    Ok(Decoded::new(counts, design, options.alpha, &scored, &consistent, unexplained))
+    let (order, figures) = figures(design, options, &estimates);
+    let detected =
+        order.iter().zip(&figures).filter(|(_, figure)| figure.detected).map(|(&column, _)| column);
+    let empty = counts.reports().iter().enumerate().filter(|(_, of)| **of == 0);
+    Ok(Decoded {
+        reports: have,
+        empty_cohorts: empty.map(|(cohort, _)| cohort).collect(),
+        alpha: options.alpha,
+        detection_limit: limits.typical,
+        joint: joint(&settled, &inference, detected),
+        figures,
+        unexplained,
+    })
 }
 
-/// Fits all candidates at once where there are equations enough, and those that stand out where there are not.
-fn fitted<'a>(design: &'a Design, observed: &Observed) -> Result<Settled<'a>, DecodeError> {
+fn same_shape(params: &Params, what: &'static str, cohorts: usize, bits: usize) -> Result<(), DecodeError> {
+    let (wanted_cohorts, wanted_bits) = (params.cohorts(), params.bits());
+    if (cohorts, bits) == (wanted_cohorts, wanted_bits) {
+        Ok(())
+    } else {
+        Err(DecodeError::Shape { what, cohorts, bits, wanted_cohorts, wanted_bits })
+    }
+}
+
+/// Chooses the candidates to fit together, and fits them.
+fn fitted<'a>(design: &'a Design, observed: &Observed, method: Method) -> Result<Settled<'a>, DecodeError> {
     let columns = design.columns();
-    if columns > FIT_ALL || 2 * columns > observed.equations().max(design.bits()) + design.bits() {
-        return select::screened(design, design.background(), observed);
+    let few = columns <= FIT_ALL && 2 * columns <= observed.equations();
+    match method {
+        // A closed list is fitted whole: its candidates share no bits.
+        Method::Auto if few || design.background().is_empty() => select::all(design, observed),
+        Method::All => select::all(design, observed),
+        Method::Auto | Method::Screen => select::screened(design, observed),
+        Method::NonNegative => select::positive(design, observed),
+        Method::Lasso => select::on_path(design, observed),
     }
-    let all = |background| Model { design, columns: (0..columns).collect(), background };
-    // With one cohort whose every bit has a candidate, the background is a combination of them.
-    Settled::new(all(design.background()), observed).or_else(|_| Settled::new(all(&[]), observed))
 }
 
-/// The estimate and the variances of every candidate of the design.
-fn scored(settled: &Settled<'_>, observed: &Observed, inference: &Inference<'_>) -> Vec<(f64, Variance)> {
-    let members = settled.shares().iter().copied().zip(inference.shares());
-    if settled.model.columns.len() == settled.model.design.columns() {
-        return members.collect();
-    }
-    let alone = |Scored { share, error }| {
-        (share, Variance { of_sample: error * error, of_population: error * error })
-    };
-    let mut scored: Vec<_> = select::added(settled, observed).into_iter().map(alone).collect();
-    for (&column, member) in settled.model.columns.iter().zip(members) {
-        scored[column] = member;
-    }
-    scored
-}
-
-/// Refuses when even a share of one would not be called detected.
-fn enough_reports(
-    counts: &Counts,
-    design: &Design,
-    options: &Options,
-    scored: &[(f64, Variance)],
-) -> Result<(), DecodeError> {
-    let candidates = design.candidates();
-    let least =
-        scored.iter().map(|(_, variance)| variance.of_population.sqrt()).fold(f64::INFINITY, f64::min);
-    let limit = least * Normal::standard().inverse_cdf(1.0 - options.alpha / candidates as f64);
-    if limit <= 1.0 {
-        return Ok(());
-    }
-    let need = (counts.total() as f64 * limit * limit).ceil() as u64;
-    Err(DecodeError::TooFewReports { have: counts.total(), need, candidates })
-}
-
-/// Non-negative shares that sum to at most one, for every candidate of the design.
-fn consistent(
+/// The estimate of every candidate of the design, and how sure it is.
+fn estimates(
     settled: &Settled<'_>,
     observed: &Observed,
-    candidates: usize,
-) -> Result<Vec<f64>, DecodeError> {
-    let mut shares = vec![0.0; candidates];
-    let found = descent::nonnegative(&settled.model, &observed.shares, &settled.weights)?;
-    for (&column, share) in settled.model.columns.iter().zip(found) {
-        shares[column] = share;
+    inference: &Inference<'_>,
+) -> Result<Vec<(f64, Certainty)>, DecodeError> {
+    let members = settled.shares().iter().copied().zip(inference.shares());
+    let design = settled.model.design;
+    if settled.model.columns.len() == design.columns() {
+        return Ok(members.collect());
     }
-    Ok(shares)
+    let added = select::added(settled, observed);
+    let mut estimates: Vec<_> =
+        added.iter().map(|added| (added.share, Certainty::outside(added.error * added.error))).collect();
+    for (&column, member) in settled.model.columns.iter().zip(members) {
+        estimates[column] = member;
+    }
+    let undetermined =
+        estimates.iter().enumerate().filter(|(_, (_, certainty))| certainty.of_sample.is_infinite());
+    let group: Vec<String> = undetermined.map(|(column, _)| design.name(column).to_owned()).collect();
+    if group.is_empty() { Ok(estimates) } else { Err(DecodeError::RankDeficient { groups: vec![group] }) }
+}
+
+/// The shares that are detected half of the time: of the candidate that is surest, and of a typical one.
+struct Limits {
+    least: f64,
+    typical: f64,
+}
+
+impl Limits {
+    fn new(estimates: &[(f64, Certainty)], level: f64) -> Self {
+        let threshold = Normal::standard().inverse_cdf(1.0 - level);
+        let mut errors: Vec<f64> =
+            estimates.iter().map(|(_, certainty)| certainty.of_population.sqrt()).collect();
+        let middle = errors.len() / 2;
+        let typical = threshold * *errors.select_nth_unstable_by(middle, f64::total_cmp).1;
+        Self { least: threshold * errors.into_iter().fold(f64::INFINITY, f64::min), typical }
+    }
+}
+
+/// The figures by descending estimate, and the design's columns in that order.
+fn figures(design: &Design, options: &Options, estimates: &[(f64, Certainty)]) -> (Vec<usize>, Vec<Figure>) {
+    let errors: Vec<(f64, f64)> =
+        estimates.iter().map(|(share, sure)| (*share, sure.of_population.sqrt())).collect();
+    let plausible = shrink::plausible(&errors);
+    let p_values: Vec<f64> =
+        errors.iter().map(|(share, error)| Normal::standard().sf(share / error)).collect();
+    let adjusted = correct::adjusted(&p_values, design.candidates(), options.correction);
+    let mut order: Vec<usize> = (0..design.columns()).collect();
+    order.sort_by(|&a, &b| estimates[b].0.total_cmp(&estimates[a].0));
+    let figure = |&column: &usize| {
+        let (value, certainty) = estimates[column];
+        let mut names = vec![design.name(column).to_owned()];
+        names.extend_from_slice(design.twins(column));
+        Figure {
+            names,
+            share: Share::new(value, certainty.of_sample),
+            consistent: plausible[column],
+            p_value: p_values[column],
+            p_adjusted: adjusted[column],
+            detected: adjusted[column] < options.alpha,
+            influence: certainty.influence,
+        }
+    };
+    let figures = order.iter().map(figure).collect();
+    (order, figures)
+}
+
+/// The covariances of the first of the `detected` columns, as far as they were fitted together.
+fn joint(settled: &Settled<'_>, inference: &Inference<'_>, detected: impl Iterator<Item = usize>) -> Joint {
+    let place = |column: usize| settled.model.columns.binary_search(&column).ok();
+    let places: Vec<usize> = detected.take(MAX_JOINT).map_while(place).collect();
+    Joint::new(places.len(), inference.covariances(&places))
 }

@@ -6,7 +6,7 @@
 
 use deniable::{Encoding, Params};
 
-use super::{Counts, DecodeError};
+use super::Counts;
 
 /// The unbiased bit shares of every cohort that has reports.
 pub(super) struct Observed {
@@ -23,19 +23,16 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn new(params: &Params, counts: &Counts) -> Result<Self, DecodeError> {
+    /// Takes the noise out of `counts`, which are of the shape of `params`.
+    pub(super) fn new(params: &Params, counts: &Counts) -> Self {
         let (cohorts, bits) = (counts.cohorts(), counts.bits());
-        if (cohorts, bits) != (params.cohorts(), params.bits()) {
-            let (wanted_cohorts, wanted_bits) = (params.cohorts(), params.bits());
-            return Err(DecodeError::Shape { what: "counts", cohorts, bits, wanted_cohorts, wanted_bits });
-        }
         let (zero, gain) = (params.channel().zero(), params.channel().gain());
         let share =
             |of: u64| move |&ones: &u64| if of == 0 { 0.0 } else { (ones as f64 / of as f64 - zero) / gain };
         let shares =
             (0..cohorts).flat_map(|i| counts.ones(i).iter().map(share(counts.reports()[i]))).collect();
         let reports = counts.reports().iter().map(|&of| of as f64).collect();
-        Ok(Self { encoding: params.encoding(), bits, reports, shares, zero, gain })
+        Self { encoding: params.encoding(), bits, reports, shares, zero, gain }
     }
 
     /// N, all reports.

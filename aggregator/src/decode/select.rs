@@ -14,7 +14,7 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use super::observed::Observed;
 use super::settle::Settled;
 use super::solve::Model;
-use super::{DecodeError, Design};
+use super::{DecodeError, Design, descent};
 
 /// Rounds after which the support is taken as it is; screening has no objective that it must reach.
 const ROUNDS: usize = 30;
@@ -30,28 +30,72 @@ pub(super) struct Scored {
     pub(super) error: f64,
 }
 
+/// Fits all candidates at once.
+///
+/// # Errors
+/// [`DecodeError::RankDeficient`] if they depend on one another.
+pub(super) fn all<'a>(design: &'a Design, observed: &Observed) -> Result<Settled<'a>, DecodeError> {
+    let model = |background| Model { design, columns: (0..design.columns()).collect(), background };
+    // With one cohort whose every bit has a candidate, the background is a combination of them.
+    Settled::new(model(design.background()), observed).or_else(|_| Settled::new(model(&[]), observed))
+}
+
 /// Chooses the candidates that stand out from the noise and fits them.
 ///
 /// # Errors
 /// [`DecodeError::RankDeficient`] if the chosen ones depend on one another.
-pub(super) fn screened<'a>(
-    design: &'a Design,
-    background: &'a [f64],
-    observed: &Observed,
-) -> Result<Settled<'a>, DecodeError> {
-    let limit = (observed.equations() / 3).clamp(1, 2000);
+pub(super) fn screened<'a>(design: &'a Design, observed: &Observed) -> Result<Settled<'a>, DecodeError> {
     let mut members = BTreeSet::new();
     let mut seen = Vec::new();
     loop {
-        let columns: Vec<usize> = members.iter().copied().collect();
-        let settled = Settled::new(Model { design, columns, background }, observed)?;
+        let settled = fit(design, observed, members.iter().copied())?;
         let scores = all_scores(&settled, observed);
-        let next = next_members(&members, &scores, limit);
+        let next = next_members(&members, &scores, limit(observed));
         if next == members || seen.len() == ROUNDS || seen.contains(&next) {
             return Ok(settled);
         }
         seen.push(std::mem::replace(&mut members, next));
     }
+}
+
+/// Chooses the candidates with positive shares in the non-negative fit, and fits them.
+///
+/// # Errors
+/// As [`screened`], and [`DecodeError::NotConverged`].
+pub(super) fn positive<'a>(design: &'a Design, observed: &Observed) -> Result<Settled<'a>, DecodeError> {
+    let weights = observed.weights(|_| observed.mean_share(), 0.0);
+    let support = descent::nonnegative(design, design.background(), &observed.shares, &weights)?;
+    fit(design, observed, support.into_iter().take(limit(observed)))
+}
+
+/// Chooses the candidates at the end of the LASSO path, fits them, and again those that stay significant.
+///
+/// # Errors
+/// As [`positive`].
+pub(super) fn on_path<'a>(design: &'a Design, observed: &Observed) -> Result<Settled<'a>, DecodeError> {
+    let weights = observed.weights(|_| observed.mean_share(), 0.0);
+    let end = (JOIN, limit(observed));
+    let support = descent::lasso(design, design.background(), &observed.shares, &weights, end)?;
+    let settled = fit(design, observed, support.iter().copied())?;
+    let scores = member_scores(&settled);
+    fit(
+        design,
+        observed,
+        support.into_iter().zip(scores).filter(|(_, score)| *score > LEAVE).map(|(column, _)| column),
+    )
+}
+
+/// The most candidates that are fitted together, for these equations.
+fn limit(observed: &Observed) -> usize {
+    (observed.equations() / 3).clamp(1, 2000)
+}
+
+fn fit<'a>(
+    design: &'a Design,
+    observed: &Observed,
+    columns: impl Iterator<Item = usize>,
+) -> Result<Settled<'a>, DecodeError> {
+    Settled::new(Model { design, columns: columns.collect(), background: design.background() }, observed)
 }
 
 fn next_members(members: &BTreeSet<usize>, scores: &[f64], limit: usize) -> BTreeSet<usize> {
@@ -75,11 +119,16 @@ fn next_members(members: &BTreeSet<usize>, scores: &[f64], limit: usize) -> BTre
 fn all_scores(settled: &Settled<'_>, observed: &Observed) -> Vec<f64> {
     let others = added(settled, observed);
     let mut scores: Vec<f64> = others.iter().map(|scored| scored.share / scored.error).collect();
-    let inverse = settled.fit.factor.inverse();
-    for (place, (&column, share)) in settled.model.columns.iter().zip(settled.shares()).enumerate() {
-        scores[column] = share / inverse[(place, place)].sqrt();
+    for (&column, score) in settled.model.columns.iter().zip(member_scores(settled)) {
+        scores[column] = score;
     }
     scores
+}
+
+fn member_scores(settled: &Settled<'_>) -> Vec<f64> {
+    let inverse = settled.fit.factor.inverse();
+    let shares = settled.shares().iter().enumerate();
+    shares.map(|(place, share)| share / inverse[(place, place)].sqrt()).collect()
 }
 
 /// For each candidate the estimate it would have if it joined the support, and its standard error.
