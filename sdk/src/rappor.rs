@@ -1,8 +1,28 @@
-//! What google/rappor hashes, for reading its reports and maps. For compatibility only.
+//! The clients of google/rappor, byte for byte, for taking over its fleets and reading its data. For compatibility only.
 //!
-//! Its clients take the bits of a string from D = MD5(BE32(cohort) ‖ string): hash i sets bit D\[i\] mod k.
-//! One byte reaches 256 values, so only the first 256 bits of a wider report are ever set, and where k does
-//! not divide 256 the low bits are set more often than the high ones.
+//! There are four, and no two of them agree ([`Client`]). A [`Profile`] is the parameters of one of them, checked
+//! and as that client really draws them; it knows its true privacy loss. A [`Device`] encodes. What the reference
+//! does wrong in silence, such as answering zeros where a 1 was certain, is refused here with a [`RapporError`].
+//!
+//! Use the crate's own [`Encoder`](crate::Encoder) for anything new: coins of eight bits, hashes that
+//! reach 256 bits, and permanent answers that two variables of one device may share are the reference's own.
+//!
+//! # What all of them do
+//! The bits of a string come from D = MD5(BE32(cohort) ‖ string). Python and C++ with 32-bit reports take
+//! hash i as D\[i\] mod k ([`bloom_bits`]): one byte reaches 256 values, so only the first 256 bits of a wider
+//! report are ever set, and where k does not divide 256 the low bits are set more often than the high ones.
+//!
+//! The permanent response takes a byte b of a keyed stream for each bit: if b >> 1 is below a threshold T of 128,
+//! the bit becomes b & 1, or else stays. So f is T/128, whatever was asked for. The instantaneous response draws a bit
+//! with probability p and one with probability q for each place, and the permanent bit chooses between them.
+
+mod device;
+mod drbg;
+mod profile;
+
+pub use device::{Device, Wire, bit_string};
+pub use drbg::HmacDrbg;
+pub use profile::{Client, Profile, RapporError, Settings};
 
 use md5::{Digest, Md5};
 
