@@ -20,7 +20,7 @@ mod device;
 mod drbg;
 mod profile;
 
-pub use device::{Device, Wire, bit_string};
+pub use device::{Bits, Device, Wire, bit_string};
 pub use drbg::HmacDrbg;
 pub use profile::{Client, Profile, RapporError, Settings};
 

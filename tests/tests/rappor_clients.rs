@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use deniable::rappor::{
-    Client, Device, HmacDrbg, Profile, RapporError, Settings, Wire, bit_string, bloom_bits,
+    Bits, Client, Device, HmacDrbg, Profile, RapporError, Settings, Wire, bit_string, bloom_bits,
 };
-use deniable::{Bits, Entropy, EntropyError};
+use deniable::{Entropy, EntropyError};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -154,7 +154,7 @@ fn python_agrees() {
         assert_eq!(cohort, None);
         assert_eq!(bits[0], vector.set_bits());
         assert!(
-            bloom_bits(&vector.word_hex.0, vector.cohort, vector.k, vector.h).eq(vector.bloom_bits.clone())
+            bloom_bits(vector.k, vector.h, vector.cohort, &vector.word_hex.0).eq(vector.bloom_bits.clone())
         );
         assert_eq!(wire(Client::Python, vector, &bits), vector.numbers());
         assert_eq!(bit_string(&bits[2]), *vector.irr_csv.as_ref().unwrap());
@@ -267,7 +267,7 @@ fn maps_hold_the_hashes() {
                 row.iter().skip(1).map(|cell| str::from_utf8(cell).unwrap().parse().unwrap()).collect();
             let hashed: Vec<usize> = (0..m)
                 .flat_map(|cohort| {
-                    bloom_bits(&row[0], cohort, k, h).map(move |bit| cohort as usize * k + bit + 1)
+                    bloom_bits(k, h, cohort, &row[0]).map(move |bit| cohort as usize * k + bit + 1)
                 })
                 .collect();
             assert_eq!(hashed, cells, "{:?} in {}", String::from_utf8_lossy(&row[0]), path.display());

@@ -1,5 +1,7 @@
 //! The collector and its store, seen from outside: over HTTP, as a process, and on disk.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on may panic
+
 mod crash;
 mod http;
 mod process;

@@ -201,7 +201,8 @@ fn counts_of(store: &Path, arguments: &[&str]) -> String {
 fn counts_are_printed_as_a_list_and_as_files_for_decode() {
     let site = Site::new();
     let collector = site.start();
-    let (one, two): ((u16, &[usize]), (u16, &[usize])) = ((1, &[0, 11]), (3, &[11]));
+    let one: (u16, &[usize]) = (1, &[0, 11]);
+    let two: (u16, &[usize]) = (3, &[11]);
     let day = |epoch| Section::of("host", 2, epoch, &[one, two]);
     let old = Section::of("host", 1, 7, &[one].map(|_| (0, [7].as_slice())));
     let sent = batch(1, &[day(7), day(8), old]);

@@ -142,7 +142,7 @@ pub(crate) fn planted_counts(store: &Store) -> Result<BTreeMap<u64, u64>, String
 pub(crate) fn exactly_once(store: &Store, sent: impl IntoIterator<Item = u64>) -> Result<(), String> {
     let expected: BTreeMap<u64, u64> = sent.into_iter().map(|n| (n, 1)).collect();
     let found = planted_counts(store)?;
-    if found == expected { Ok(()) } else { Err(format!("{}", describe(&expected, &found))) }
+    if found == expected { Ok(()) } else { Err(describe(&expected, &found)) }
 }
 
 fn describe(expected: &BTreeMap<u64, u64>, found: &BTreeMap<u64, u64>) -> String {

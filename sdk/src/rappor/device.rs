@@ -5,6 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
+use bitvec::order::Lsb0;
+use bitvec::vec::BitVec;
 use md5::{Digest, Md5};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -12,7 +14,9 @@ use zeroize::Zeroizing;
 use super::drbg::{HmacDrbg, mac};
 use super::profile::{Client, Profile, RapporError};
 use crate::entropy::{Entropy, EntropyError};
-use crate::report::Bits;
+
+/// The bits of a Bloom filter, a permanent response or a report, bit 0 first.
+pub type Bits = BitVec<u8, Lsb0>;
 
 /// The least bytes in a secret that the Java client takes.
 const JAVA_SECRET_BYTES: usize = 48;
