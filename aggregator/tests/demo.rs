@@ -35,7 +35,7 @@ fn a_collector_killed_in_the_middle_loses_and_doubles_nothing() {
     stdout.read_to_string(&mut said).unwrap();
     stderr.read_to_string(&mut told).unwrap();
     assert!(demo.wait().unwrap().success(), "{said}{told}");
-    assert!(said.contains("came back once before"), "{said}");
+    assert!(said.contains("restarts: 1"), "{said}");
 
     let store = Store::open(&kept.join("store")).unwrap();
     let holdings = store.holdings().unwrap();

@@ -82,13 +82,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let truth = truth(&people, population.hosts());
     show(&decoded, &truth);
     say(&format!(
-        "\n{} devices reported in {:.1} s ({:.0} a second); decoded in {:.2} s.\nThe collector was killed at the end and came back {} before. Every report that it acknowledged is counted once.",
+        "\n{} devices reported in {:.1} s ({:.0} a second); decoded in {:.2} s.",
         args.devices,
         reported.as_secs_f64(),
         f64::from(args.devices) / reported.as_secs_f64(),
         began.elapsed().as_secs_f64(),
-        if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") },
     ));
+    if restarts > 0 {
+        say(&format!("The collector died on the way and was started again (restarts: {restarts})."));
+    }
+    say("The collector was killed without warning; every report that it acknowledged is counted once.");
     if args.keep.is_some() {
         directory.say_how_to_decode();
     }
