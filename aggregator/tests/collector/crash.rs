@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use deniable_aggregator::store::Store;
@@ -31,20 +31,37 @@ struct State {
     address: Option<String>,
     /// Batches that a client has and that are not acknowledged.
     open: usize,
+    /// Nothing more is to be sent.
+    over: bool,
+}
+
+/// Ends the work when its holder ends, be it by a panic, so that a failure is told and nobody waits for ever.
+struct End<'a>(&'a Work);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.lock().over = true;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Work {
     fn new() -> Self {
         let waiting = (0..BATCHES).collect();
-        let state = State { waiting, acknowledged: Vec::new(), address: None, open: 0 };
+        let state = State { waiting, acknowledged: Vec::new(), address: None, open: 0, over: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The state, whether or not somebody panicked with it: each change of it is complete.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next batch and where to send it; none when all is acknowledged.
     fn next(&self) -> Option<(u64, String)> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.lock();
         loop {
-            if state.waiting.is_empty() && state.open == 0 {
+            if state.over || state.waiting.is_empty() && state.open == 0 {
                 return None;
             }
             if let Some(address) = state.address.clone()
@@ -53,12 +70,12 @@ impl Work {
                 state.open += 1;
                 return Some((n, address));
             }
-            state = self.changed.wait(state).unwrap();
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn settle(&self, n: u64, address: &str, reply: Reply, acknowledgements: &Sender<u64>) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.lock();
         state.open -= 1;
         if reply == Reply::None {
             // This collector is gone; wait for the next.
@@ -66,14 +83,15 @@ impl Work {
             state.waiting.push_back(n);
         } else {
             state.acknowledged.push(n);
-            acknowledgements.send(n).unwrap();
+            // After a failure nobody listens.
+            let _ = acknowledgements.send(n);
         }
         self.changed.notify_all();
     }
 
     /// Tells the clients of a new collector, and gives them some acknowledged batches to send again.
     fn resume(&self, address: &str, choices: &mut Choices) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.lock();
         state.address = Some(address.to_owned());
         let count = state.acknowledged.len() as u64;
         for _ in 0..20.min(count) {
@@ -94,6 +112,7 @@ fn sigkill_loses_no_acknowledged_batch_and_repeats_none() {
         for _ in 0..CLIENTS {
             let (work, acknowledge) = (&work, acknowledge.clone());
             scope.spawn(move || {
+                let _end = End(work);
                 let client = Client::new();
                 while let Some((n, address)) = work.next() {
                     let reply = client.send(&address, &batch(n, &planted(n)));
@@ -102,6 +121,7 @@ fn sigkill_loses_no_acknowledged_batch_and_repeats_none() {
             });
         }
         drop(acknowledge);
+        let _end = End(&work);
         for _ in 0..KILLS {
             let collector = site.start();
             work.resume(&collector.address, &mut choices);
@@ -113,7 +133,7 @@ fn sigkill_loses_no_acknowledged_batch_and_repeats_none() {
             // Between two lives, the file holds whole batches, and each at most once.
             let counted = planted_counts(&Store::open(&site.store()).unwrap()).unwrap();
             assert!(counted.values().all(|times| *times == 1), "{counted:?}");
-            for n in &work.state.lock().unwrap().acknowledged {
+            for n in &work.lock().acknowledged {
                 assert!(counted.contains_key(n), "batch {n} was acknowledged and is lost");
             }
         }
