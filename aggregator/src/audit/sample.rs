@@ -17,6 +17,9 @@ const RUNS: usize = 8;
 /// The most reports of a lifetime, where the instantaneous stage hides nearly everything.
 const MOST_REPORTS: usize = 2048;
 
+/// Parts that the trials of a sample are split into, to be shared by all cores and told to the progress.
+const CHUNKS: usize = 64;
+
 /// The trials of one pair of values for one loss.
 pub(super) struct Trials<'a, S> {
     subject: &'a S,
@@ -56,7 +59,7 @@ impl<'a, S: Subject> Trials<'a, S> {
     ) -> Result<Vec<Observed>, AuditError> {
         let trials: Vec<usize> = range.collect();
         let chunks: Result<Vec<_>, _> = trials
-            .par_chunks(1000)
+            .par_chunks(trials.len().div_ceil(CHUNKS))
             .map(|chunk| {
                 let seen: Result<Vec<_>, _> = chunk.iter().map(|&trial| self.observe(side, trial)).collect();
                 progress(chunk.len() as u64);
