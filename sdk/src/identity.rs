@@ -75,6 +75,8 @@ impl DeviceSecret {
         prf.update(&stream.version().to_be_bytes());
         prf.update(&stream.fingerprint().0);
         prf.update(&cohort.to_be_bytes());
+        // Other parameters, other coins: one u compared with two thresholds could tell an input for certain.
+        prf.update(&stream.fingerprint().0);
         prf.finalize().into_bytes().into()
     }
 }
@@ -116,6 +118,8 @@ impl Eq for DeviceSecret {}
 mod tests {
     use std::format;
 
+    use rand::Rng;
+
     use super::*;
     use crate::{MetricId, Params};
 
@@ -136,6 +140,19 @@ mod tests {
         assert_eq!(secret, DeviceSecret::from_bytes(bytes));
         bytes[31] ^= 1;
         assert_ne!(secret, DeviceSecret::from_bytes(bytes));
+    }
+
+    /// Parameters changed under an old version must not meet old coins: where a bit is 1 the stages (a, 1/2) and
+    /// (a', 1/2) would then always agree, and each disagreement would prove a 0.
+    #[test]
+    fn parameters_of_one_version_do_not_share_coins() {
+        let coins = |f| {
+            let params = Params::rappor(16, 2, 64, f, 0.25, 0.75).unwrap();
+            let stream = Stream::new(MetricId::new("a").unwrap(), 1, &params);
+            DeviceSecret::from_bytes([7; 32]).permanent(&stream, 3).for_signal(&[1, 0])
+        };
+        assert_eq!(coins(0.5).next_u64(), coins(0.5).next_u64());
+        assert_ne!(coins(0.5).next_u64(), coins(0.25).next_u64());
     }
 
     /// χ² of 64 cells over 64,000 devices; the 1 − 10⁻⁶ quantile with 63 degrees of freedom is 127.

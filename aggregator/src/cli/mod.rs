@@ -1,5 +1,6 @@
 //! The command line: one module per command, each with its arguments and its `run`.
 
+mod audit;
 mod counts;
 mod decode;
 mod demo;
@@ -28,6 +29,7 @@ enum Command {
     Counts(counts::CountsArgs),
     Decode(decode::Args),
     Inspect(inspect::InspectArgs),
+    Audit(audit::Args),
 }
 
 /// Runs the command that the process was given. A failure is told on standard error, with its causes.
@@ -38,6 +40,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Audit(args) => audit::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
