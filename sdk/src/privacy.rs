@@ -31,11 +31,15 @@
 //! Through both stages a bit is reported 1 with p* = p(1−a) + qa where the signal is 0 and q* = p(1−b) + qb
 //! where it is 1, for a permanent stage (a, b) and an instantaneous stage (p, q). One report therefore costs
 //! the ε of (p*, q*), called ε₁. Any number of reports of one value reveal at most the memoized permanent
-//! response, by post-processing, so for ever they cost the ε of (a, b), called ε∞.
+//! response, by post-processing, so for ever they cost the ε of (a, b), called ε∞. What a number of reports costs
+//! between the two, and what several values, metrics, epochs and secrets cost together, is derived with
+//! [`Params::epsilon_of_reports`](crate::Params::epsilon_of_reports).
 //!
 //! # Precision
 //! p* and q* are exact multiples of 2⁻⁶⁴. Each later step of floating arithmetic is rounded away from zero by at least
 //! its own error, so the printed ε is never below the true one; it exceeds it by less than 10⁻¹³ relative.
+
+mod composition;
 
 use core::fmt;
 
@@ -129,12 +133,18 @@ impl Channel {
             return Epsilon(raise);
         }
         let clear = log_ratio_up(STEPS - self.zero, STEPS - self.one);
-        let most = hashes.min(bits);
-        let rest = (bits - most).min(most);
-        let (larger, smaller) = if raise > clear { (raise, clear) } else { (clear, raise) };
-        let loss = scale_up(larger, most);
-        Epsilon(if rest == 0 { loss } else { (loss + scale_up(smaller, rest)).next_up() })
+        over_bits(raise, clear, bits, hashes)
     }
+}
+
+/// The loss of signals of at most `hashes` ones among `bits`, each of whose bits costs `raise` where it appears and
+/// `clear` where it vanishes.
+fn over_bits(raise: f64, clear: f64, bits: usize, hashes: usize) -> Epsilon {
+    let most = hashes.min(bits);
+    let rest = (bits - most).min(most);
+    let (larger, smaller) = if raise > clear { (raise, clear) } else { (clear, raise) };
+    let loss = scale_up(larger, most as u64);
+    Epsilon(if rest == 0 { loss } else { (loss + scale_up(smaller, rest as u64)).next_up() })
 }
 
 /// P(reported 1) = p(1 − x) + qx for a permanent bit that is 1 with probability x, in steps of 2⁻⁶⁴.
@@ -153,9 +163,11 @@ fn log_ratio_up(a: u128, b: u128) -> f64 {
     libm::log(quotient).next_up().next_up().max(0.0)
 }
 
-/// `x · n`, rounded up.
-fn scale_up(x: f64, n: usize) -> f64 {
-    if n == 1 { x } else { (x * n as f64).next_up() }
+/// `x · n`, rounded up, for n of at least 1.
+fn scale_up(x: f64, n: u64) -> f64 {
+    let count = n as f64;
+    let count = if count as u64 >= n { count } else { count.next_up() };
+    if n == 1 { x } else { (x * count).next_up() }
 }
 
 #[cfg(test)]
