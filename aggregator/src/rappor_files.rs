@@ -8,7 +8,7 @@
 //! - `map.csv`: no header; a row for each candidate: the string, then m·h cells `cohort · k + bit + 1`, cohort by cohort.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -73,57 +73,116 @@ pub fn read_counts(path: &Path, params: &Params) -> Result<Counts, FileError> {
 /// A [`FileError`] if the file cannot be read or is not as described in the [module head](self): a row of
 /// another size or a cell of another cohort means that the map was made for other parameters.
 pub fn read_map(path: &Path, params: &Params) -> Result<Candidates, FileError> {
-    let (bits, hashes) = (params.bits(), params.hashes());
-    let size = params.cohorts() * hashes;
-    let mut table = Table::open(path)?;
-    let mut candidates = Candidates { names: Vec::new(), cells: Vec::new() };
-    while let Some(row) = table.next(size + 1, "a candidate and its m·h cells")? {
-        candidates.names.push(row.text(0)?.to_owned());
-        let mut cells = Vec::with_capacity(size);
-        for column in 1..=size {
-            let low = (column - 1) / hashes * bits + 1;
-            let cell: usize = row.number(column)?;
-            if !(low..low + bits).contains(&cell) {
-                return Err(row.error(column, Wrong::Cell { low, high: low + bits - 1 }));
-            }
-            cells.push((cell - 1) as u32);
-        }
-        candidates.cells.push(cells);
-    }
-    Ok(candidates)
+    Table::open(path)?.map(params)
 }
 
-/// Reads a list of candidates, one per line, blanks around them stripped as the reference does.
+/// Reads a list of candidates as a stream, one per line, blanks around them stripped as the reference does.
 ///
 /// # Errors
-/// A [`FileError`] if the file cannot be read or a line is empty or not UTF-8.
-pub fn read_candidates(path: &Path) -> Result<Vec<String>, FileError> {
-    let bytes = std::fs::read(path).map_err(|source| FileError::Read { path: path.into(), source })?;
-    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let name = |(index, line): (usize, &[u8])| {
+/// A [`FileError`] if the file cannot be opened, and for each line that is empty, not UTF-8 or cannot be read.
+pub fn stream_candidates(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<String, FileError>> + use<>, FileError> {
+    let file = File::open(path).map_err(|source| FileError::Read { path: path.into(), source })?;
+    let path = path.to_owned();
+    let name = move |(index, line): (usize, std::io::Result<Vec<u8>>)| {
+        let line = line.map_err(|source| FileError::Read { path: path.clone(), source })?;
         let line = line.trim_ascii();
-        let at = |wrong| FileError::at(path, index as u64 + 1, 0, line, wrong);
-        match str::from_utf8(line) {
-            Ok("") => Err(at(Wrong::Empty)),
-            Ok(name) => Ok(name.to_owned()),
-            Err(_) => Err(at(Wrong::Utf8)),
-        }
+        let wrong = match str::from_utf8(line) {
+            Ok("") => Wrong::Empty,
+            Ok(name) => return Ok(name.to_owned()),
+            Err(_) => Wrong::Utf8,
+        };
+        Err(FileError::at(&path, index as u64 + 1, 0, line, wrong))
     };
-    text.split(|&byte| byte == b'\n').enumerate().map(name).collect()
+    Ok(BufReader::new(file).split(b'\n').enumerate().map(name))
+}
+
+/// Reads a list of candidates, as [`stream_candidates`] does, to its end.
+///
+/// # Errors
+/// As [`stream_candidates`].
+pub fn read_candidates(path: &Path) -> Result<Vec<String>, FileError> {
+    stream_candidates(path)?.collect()
+}
+
+/// Reads `reports.csv` as a stream: after a header of any names rows of client, cohort, two columns that are not
+/// looked at, and the report's bits, the last one first. `report` is told the cohort and the bits, bit j of the
+/// report being bit j mod 8 of byte ⌊j/8⌋.
+///
+/// # Errors
+/// A [`FileError`] if the file cannot be read, or a row has not five columns, a cohort below m, and k digits 0 or 1.
+pub fn read_reports(
+    path: &Path,
+    params: &Params,
+    mut report: impl FnMut(u16, &[u8]),
+) -> Result<(), FileError> {
+    const COLUMNS: usize = 5;
+    let what = "client, cohort, bloom, prr and irr";
+    let (bits, highest) = (params.bits(), params.cohorts() - 1);
+    let mut table = Table::open(path)?;
+    table.next(COLUMNS, what)?;
+    let mut bytes = vec![0; bits.div_ceil(8)];
+    while let Some(row) = table.next(COLUMNS, what)? {
+        let cohort: usize = row.number(1)?;
+        if cohort > highest {
+            return Err(row.error(1, Wrong::Cohort { highest }));
+        }
+        let digits = &row.record[4];
+        if digits.len() != bits || !digits.iter().all(|digit| matches!(digit, b'0' | b'1')) {
+            return Err(row.error(4, Wrong::Bits { bits }));
+        }
+        bytes.fill(0);
+        for (bit, _) in digits.iter().rev().enumerate().filter(|(_, digit)| **digit == b'1') {
+            bytes[bit / 8] |= 1 << (bit % 8);
+        }
+        report(cohort as u16, &bytes);
+    }
+    Ok(())
 }
 
 /// A CSV file without header, whose rows know their lines.
-struct Table<'a> {
+pub(crate) struct Table<'a> {
     path: &'a Path,
     reader: csv::Reader<Box<dyn Read>>,
 }
 
 impl<'a> Table<'a> {
-    fn open(path: &'a Path) -> Result<Self, FileError> {
+    pub(crate) fn open(path: &'a Path) -> Result<Self, FileError> {
         let file = File::open(path).map_err(|source| FileError::Read { path: path.into(), source })?;
         let reader =
             csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Box::new(file) as _);
         Ok(Self { path, reader })
+    }
+
+    /// Passes over a record of any columns and returns its fields.
+    pub(crate) fn skip_record(&mut self) -> Result<Option<Vec<String>>, FileError> {
+        let mut record = ByteRecord::new();
+        let more = self.reader.read_byte_record(&mut record);
+        let more = more.map_err(|source| FileError::Csv { path: self.path.into(), source })?;
+        let text = |field| String::from_utf8_lossy(field).into_owned();
+        Ok(more.then(|| record.iter().map(text).collect()))
+    }
+
+    /// Reads the rest as a map for reports under `params`.
+    pub(crate) fn map(&mut self, params: &Params) -> Result<Candidates, FileError> {
+        let (bits, hashes) = (params.bits(), params.hashes());
+        let size = params.cohorts() * hashes;
+        let mut candidates = Candidates { names: Vec::new(), cells: Vec::new() };
+        while let Some(row) = self.next(size + 1, "a candidate and its m·h cells")? {
+            candidates.names.push(row.text(0)?.to_owned());
+            let mut cells = Vec::with_capacity(size);
+            for column in 1..=size {
+                let low = (column - 1) / hashes * bits + 1;
+                let cell: usize = row.number(column)?;
+                if !(low..low + bits).contains(&cell) {
+                    return Err(row.error(column, Wrong::Cell { low, high: low + bits - 1 }));
+                }
+                cells.push((cell - 1) as u32);
+            }
+            candidates.cells.push(cells);
+        }
+        Ok(candidates)
     }
 
     /// The next row, which must have `columns` columns.
@@ -201,6 +260,22 @@ pub enum Wrong {
     /// It is no number of the wanted kind.
     #[error("is not {0}")]
     Number(&'static str),
+    /// It is no cohort.
+    #[error(
+        "is no cohort of these parameters, which go from 0 to {highest}: the reports were made under others"
+    )]
+    Cohort {
+        /// m − 1.
+        highest: usize,
+    },
+    /// It is no report.
+    #[error(
+        "is not a report of {bits} digits 0 or 1: the reports were made under other parameters, or are damaged"
+    )]
+    Bits {
+        /// k.
+        bits: usize,
+    },
     /// It is a cell of another cohort, or of none.
     #[error("must be from {low} to {high}: the map was made for other parameters; make it anew for these")]
     Cell {

@@ -32,7 +32,7 @@ pub(crate) struct CountsArgs {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// For people; the counts of a metric are summed over bits
     Table,
     /// For spreadsheets and `deniable decode`
@@ -77,7 +77,7 @@ fn print_holdings(out: &mut impl Write, holdings: &[Holding], format: Format) ->
     Ok(())
 }
 
-fn print_counts(out: &mut impl Write, counts: &Counts, format: Format) -> anyhow::Result<()> {
+pub(super) fn print_counts(out: &mut impl Write, counts: &Counts, format: Format) -> anyhow::Result<()> {
     let rows = (0..counts.cohorts()).map(|cohort| (counts.reports()[cohort], counts.ones(cohort)));
     match format {
         Format::Table => {

@@ -10,17 +10,19 @@ use deniable::{MetricId, Params};
 use deniable_aggregator::decode::{
     self, Correction, Counts, Decoded, Design, Figure, Method, Options, Share,
 };
+use deniable_aggregator::map_file::{Hashing, read_design};
 use deniable_aggregator::rappor_files;
 use deniable_aggregator::store::Store;
 use serde::Serialize;
 
+use super::parameters;
 use super::selection::Selection;
 
 /// Decode counts into each candidate's share of the reports, with its uncertainty.
 ///
 /// Reads a metric from a store, with a list of --candidates: the strings that may have been reported, or for a closed
-/// list its values in order. Or takes the files of google/rappor as they are: --params, --counts, and either --map or
-/// --candidates, which are then hashed as its clients do.
+/// list its values in order. Or takes files: --params, --counts, and either --map or --candidates. Those of google/rappor
+/// are taken as they are, and candidates then hashed as its clients do.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["store", "params"]))]
 pub(crate) struct Args {
@@ -32,13 +34,13 @@ pub(crate) struct Args {
     metric: Option<MetricId>,
     #[command(flatten)]
     selection: Selection,
-    /// Parameters of google/rappor: a file with the header k,h,m,p,q,f and one row
+    /// Parameters: google/rappor's params.csv with the header k,h,m,p,q,f and one row, or ours as .toml or .json
     #[arg(long, value_name = "FILE", requires = "counts")]
     params: Option<PathBuf>,
-    /// Counts of google/rappor: for each cohort a row with its reports and the ones of each bit
+    /// Counts: for each cohort a row with its reports and the ones of each bit
     #[arg(long, value_name = "FILE", requires = "params")]
     counts: Option<PathBuf>,
-    /// Candidates of google/rappor with their cells, one row each
+    /// Candidates with their cells, as `deniable map` and google/rappor's tools write them
     #[arg(long, value_name = "FILE", requires = "params")]
     map: Option<PathBuf>,
     /// Candidates, one per line
@@ -127,9 +129,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             (params, counts, args.design(&params)?)
         }
         (_, _, Some(params), Some(counts)) => {
-            let params = rappor_files::read_params(params)?;
+            let (params, hashing) = parameters::read(params)?;
             let counts = rappor_files::read_counts(counts, &params)?;
-            (params, counts, args.rappor_design(&params)?)
+            (params, counts, args.hashed_design(&params, hashing)?)
         }
         _ => unreachable!("clap requires one of the two sources"),
     };
@@ -142,10 +144,10 @@ impl Args {
         Ok(Design::of_names(params, rappor_files::read_candidates(list)?)?)
     }
 
-    fn rappor_design(&self, params: &Params) -> Result<Design> {
+    fn hashed_design(&self, params: &Params, hashing: Hashing) -> Result<Design> {
         match (&self.map, &self.candidates) {
-            (Some(map), _) => Ok(Design::of_map(params, rappor_files::read_map(map, params)?)?),
-            (None, Some(list)) => Ok(Design::rappor(params, rappor_files::read_candidates(list)?)?),
+            (Some(map), _) => Ok(read_design(map, params, hashing)?),
+            (None, Some(list)) => Ok(hashing.design(params, rappor_files::read_candidates(list)?)?),
             (None, None) => unreachable!("clap requires one of the two"),
         }
     }

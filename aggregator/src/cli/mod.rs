@@ -5,9 +5,13 @@ mod counts;
 mod decode;
 mod demo;
 mod inspect;
+mod map;
+mod output;
+mod parameters;
 mod progress;
 mod selection;
 mod serve;
+mod sum;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -28,6 +32,8 @@ enum Command {
     Serve(serve::ServeArgs),
     Counts(counts::CountsArgs),
     Decode(decode::Args),
+    Map(map::Args),
+    Sum(sum::Args),
     Inspect(inspect::InspectArgs),
     Audit(audit::Args),
 }
@@ -39,6 +45,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
+        Command::Map(args) => map::run(&args),
+        Command::Sum(args) => sum::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Audit(args) => audit::run(&args),
     };

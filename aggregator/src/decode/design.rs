@@ -68,6 +68,14 @@ impl Design {
         Self::new(params, candidates, |bit| rappor::bit_rate(bit, params.bits()))
     }
 
+    /// Makes the design of a map in which all bits are set with equal chances: `candidates` hashed like ours.
+    ///
+    /// # Errors
+    /// As [`Design::of_map`].
+    pub fn of_uniform_map(params: &Params, candidates: Candidates) -> Result<Self, DecodeError> {
+        Self::new(params, candidates, |_| 1.0 / params.bits() as f64)
+    }
+
     /// Hashes `names` as google/rappor's clients do and makes their design, on every core.
     ///
     /// # Errors
@@ -93,7 +101,7 @@ impl Design {
             }),
             Encoding::Direct | Encoding::Unary => Candidates::listed(params, names),
         };
-        Self::new(params, candidates, |_| 1.0 / bits as f64)
+        Self::of_uniform_map(params, candidates)
     }
 
     fn new(
@@ -189,7 +197,7 @@ impl Design {
     }
 
     /// For each bit of k, the probability that a random string sets it; empty when strings are not hashed.
-    pub(super) fn background(&self) -> &[f64] {
+    pub(crate) fn background(&self) -> &[f64] {
         &self.background
     }
 }

@@ -19,12 +19,14 @@ mod select;
 mod settle;
 mod shrink;
 mod solve;
+mod sums;
 
 pub use counts::{Counts, CountsError};
 pub use design::{Candidates, Design};
 pub use error::DecodeError;
 pub use figures::{Decoded, Figure, Joint, Share};
 pub use options::{Correction, Method, Options};
+pub use sums::{Sums, SumsError};
 
 use deniable::{Encoding, Params};
 use statrs::distribution::{ContinuousCDF, Normal};
