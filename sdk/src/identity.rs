@@ -73,10 +73,9 @@ impl DeviceSecret {
         prf.update(&[label, metric.len() as u8]);
         prf.update(metric);
         prf.update(&stream.version().to_be_bytes());
-        prf.update(&stream.fingerprint().0);
-        prf.update(&cohort.to_be_bytes());
         // Other parameters, other coins: one u compared with two thresholds could tell an input for certain.
         prf.update(&stream.fingerprint().0);
+        prf.update(&cohort.to_be_bytes());
         prf.finalize().into_bytes().into()
     }
 }

@@ -134,7 +134,7 @@ impl Subject for Twin {
         entropy.fill(&mut seed)?;
         let mut coins = ChaCha8Rng::from_seed(seed);
         let mut stored = ChaCha8Rng::from_seed(*secret.to_bytes());
-        let cohort = (u64::from(stored.next_u32()) * self.params.cohorts() as u64 >> 32) as u16;
+        let cohort = ((u64::from(stored.next_u32()) * self.params.cohorts() as u64) >> 32) as u16;
         let per_run = self.fault == Fault::PermanentAnswerPerRun;
         let memory = if per_run { coins.next_u64() } else { stored.next_u64() };
         Ok(TwinDevice { cohort, memory, coins })
@@ -160,7 +160,7 @@ impl Subject for Twin {
         match self.fault {
             Fault::LastBitNotRandomized => bits[signal.len() - 1] = signal[signal.len() - 1],
             Fault::TrueBitsNeverCleared => {
-                bits.iter_mut().zip(&signal).for_each(|(bit, truth)| *bit |= truth)
+                bits.iter_mut().zip(&signal).for_each(|(bit, truth)| *bit |= truth);
             }
             _ => {}
         }
@@ -180,7 +180,7 @@ impl Twin {
             Value::Choice(choice) => signal[choice] = true,
             Value::Choices(choices) => choices.iter().for_each(|&choice| signal[choice] = true),
             Value::Subset(set) => {
-                (0..8).filter(|i| set >> i & 1 == 1).for_each(|choice| signal[choice] = true)
+                (0..8).filter(|i| set >> i & 1 == 1).for_each(|choice| signal[choice] = true);
             }
             Value::Text(text) => {
                 let (k, h) = (self.params.bits(), self.params.hashes());

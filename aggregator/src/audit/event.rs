@@ -179,7 +179,7 @@ impl fmt::Display for Event {
 pub(super) fn choose(view: &View, likelier: &[Observed], rarer: &[Observed], bound: &Bound) -> Event {
     let evidence = evidence(view, likelier, rarer);
     let mut events = few_facts(&evidence);
-    events.extend(thresholds(view, evidence, likelier, rarer));
+    events.extend(thresholds(view, &evidence, likelier, rarer));
     events.extend(frequent(likelier));
     let proved = |event: &Event| bound.log_ratio(event.rate(view, likelier), event.rate(view, rarer));
     let proved = events.into_iter().map(|event| (proved(&event), event));
@@ -215,18 +215,18 @@ fn few_facts(evidence: &[Evidence]) -> Vec<Event> {
 }
 
 /// Thresholds of the score, so that each is passed by about √2 as many observations as the next.
-fn thresholds(view: &View, evidence: Vec<Evidence>, likelier: &[Observed], rarer: &[Observed]) -> Vec<Event> {
+fn thresholds(view: &View, evidence: &[Evidence], likelier: &[Observed], rarer: &[Observed]) -> Vec<Event> {
     if evidence.is_empty() {
         return Vec::new();
     }
-    let score = |seen: &Observed| score(view, &evidence, seen);
+    let score = |seen: &Observed| score(view, evidence, seen);
     let mut scores: Vec<f64> = likelier.par_iter().chain(rarer).map(score).collect();
     scores.par_sort_unstable_by(|a, b| b.total_cmp(a));
     let ranks =
         (0..THRESHOLDS).map(|i| 8.0 * 2f64.powf(i as f64 / 2.0)).take_while(|r| *r < scores.len() as f64);
     let mut chosen: Vec<f64> = ranks.map(|rank| scores[rank as usize]).collect();
     chosen.dedup();
-    chosen.into_iter().map(|at_least| Event::Score { evidence: evidence.clone(), at_least }).collect()
+    chosen.into_iter().map(|at_least| Event::Score { evidence: evidence.to_vec(), at_least }).collect()
 }
 
 /// The reports that come most often, if any comes often.
