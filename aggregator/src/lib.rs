@@ -1,5 +1,6 @@
 //! Collector, store and decoder for the randomized reports of [`deniable`].
 
+pub mod amplify;
 pub mod audit;
 pub mod catalog;
 pub mod collect;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use csv::ByteRecord;
+use deniable::rappor::Settings;
 use deniable::{Params, ParamsError};
 use thiserror::Error;
 
@@ -26,6 +27,14 @@ const HEADER: [&str; 6] = ["k", "h", "m", "p", "q", "f"];
 /// A [`FileError`] if the file cannot be read, is not as described in the [module head](self), or its
 /// parameters cannot be.
 pub fn read_params(path: &Path) -> Result<Params, FileError> {
+    read_settings(path)?.params().map_err(|source| FileError::Params { path: path.into(), source })
+}
+
+/// Reads `params.csv` without asking whether such parameters can be.
+///
+/// # Errors
+/// A [`FileError`] if the file cannot be read or is not as described in the [module head](self).
+pub fn read_settings(path: &Path) -> Result<Settings, FileError> {
     let mut table = Table::open(path)?;
     let mut next = |what| table.next(HEADER.len(), what)?.ok_or_else(|| FileError::rows(path, what, 0, 2));
     let header = next("the header k,h,m,p,q,f")?;
@@ -37,10 +46,9 @@ pub fn read_params(path: &Path) -> Result<Params, FileError> {
     if table.next(HEADER.len(), "a row of parameters")?.is_some() {
         return Err(FileError::rows(path, "a header and one row of parameters", 3, 2));
     }
-    let shape: [usize; 3] = [row.number(0)?, row.number(1)?, row.number(2)?];
-    let [p, q, f]: [f64; 3] = [row.number(3)?, row.number(4)?, row.number(5)?];
-    Params::rappor(shape[0], shape[1], shape[2], f, p, q)
-        .map_err(|source| FileError::Params { path: path.into(), source })
+    let [bits, hashes, cohorts] = [row.number(0)?, row.number(1)?, row.number(2)?];
+    let [p, q, f] = [row.number(3)?, row.number(4)?, row.number(5)?];
+    Ok(Settings { bits, hashes, cohorts, f, p, q })
 }
 
 /// Reads `counts.csv` of reports under `params`.

@@ -8,6 +8,7 @@ mod inspect;
 mod map;
 mod output;
 mod parameters;
+mod privacy;
 mod progress;
 mod selection;
 mod serve;
@@ -36,6 +37,7 @@ enum Command {
     Sum(sum::Args),
     Inspect(inspect::InspectArgs),
     Audit(audit::Args),
+    Privacy(privacy::Args),
 }
 
 /// Runs the command that the process was given. A failure is told on standard error, with its causes.
@@ -49,6 +51,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Sum(args) => sum::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Privacy(args) => privacy::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
