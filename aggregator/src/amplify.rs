@@ -29,10 +29,11 @@
 //! So with these probabilities it is a *clone*, drawn from A, from B or from C; tell the observer who is none. What is left
 //! says no more than how many of the n reports are of A, B and C, and the likelihood ratio of that triple is that of
 //! the sums of (e₁α/r, α/r, γ/s) and (α/r, e₁α/r, γ/s) over it. Feldman, McMillan and Talwar (*Hiding Among the Clones*,
-//! 2021, theorem 3.2) began this with C absent and r = 1/2e₀; the parameters (e₁, β, e₀) are those of
+//! 2021, section 3) began this with C absent and r = 1/2e₀; the parameters (e₁, β, e₀) are those of
 //! Wang and others' variation-ratio reduction (*Privacy Amplification via Shuffling: Unified, Simplified, and Tightened*,
-//! 2024). To tell that someone is no clone of A, B *or* C, where they only count clones of A and B, loses next
-//! to nothing, and makes the three lines above a proof.
+//! 2024). They count the clones of A and B alone. Here those of C are told from devices that are no clone at all, which
+//! loses next to nothing and leaves no gap: the stronger clones of Feldman, McMillan and Talwar (*Stronger Privacy
+//! Amplification by Shuffling*, 2023) turned out, as its erratum says, not to hold for every mechanism.
 //!
 //! For the direct encoding the clones of C are as many as C itself leaves, s = γ: any value is reported with at least
 //! the probability of a wrong one. For bits, A and B are the sets of bits that only one of two signals has. All
@@ -40,7 +41,7 @@
 //!
 //! # The sum
 //! With (N₁, N₂, N₃) drawn n times from (r, r, s), the divergence is (Balle, Bell, Gascón, Nissim, *The Privacy Blanket of
-//! the Shuffle Model*, 2019, lemma 5.3)
+//! the Shuffle Model*, 2019, section 5)
 //!
 //! ```text
 //! δ(ε) = 1/n · E[ (g·N₁ − l·N₂ − z·N₃)₊ ],   g = (e₁α − e^ε·α)/r,  l = (e^ε·e₁α − α)/r,  z = (e^ε − 1)·γ/s

@@ -153,7 +153,7 @@ fn closed_form(epsilon_one: f64, reports: f64, delta: f64) -> Option<f64> {
     holds.then(|| ((odds - 1.0) / (odds + 1.0) * spread).ln_1p())
 }
 
-/// Their theorem 3.2, for whatever is private to this degree.
+/// Their reduction, for whatever is private to this degree.
 fn any_mechanism(epsilon_one: f64) -> Shuffle {
     let odds = epsilon_one.exp();
     let own = [odds / (odds + 1.0), 1.0 / (odds + 1.0), 0.0];

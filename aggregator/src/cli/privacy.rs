@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
     /// Metric to show, in all its versions; every metric if left out
-    #[arg(long, value_name = "NAME", value_parser = MetricId::new, requires = "metrics")]
+    #[arg(long, value_name = "NAME", value_parser = MetricId::new, requires = "metrics", conflicts_with = "params")]
     metric: Option<MetricId>,
     /// Also show what one report costs after shuffling, one from each of N devices. N counts the smallest group of
     /// reports that share their cohort, epoch and every other clear tag

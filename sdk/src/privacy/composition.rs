@@ -2,7 +2,7 @@
 //!
 //! # Sums
 //! Mechanisms with independent coins cost the sum of their ε (Dwork, Roth, *The Algorithmic Foundations of Differential
-//! Privacy*, 2014, theorem 3.16, and its corollary for many). Independent are
+//! Privacy*, 2014, theorem 3.16). Independent are
 //!
 //! - reports that are drawn afresh, in one epoch or in several: each costs ε₁;
 //! - the permanent responses to different signals, for they are values of a pseudo-random function at different
