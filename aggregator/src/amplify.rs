@@ -53,7 +53,7 @@
 //!
 //! # Precision
 //! The bound on δ exceeds the sum by less than a few per cent, that on ε by less than one per cent (tests hold it beside
-//! an enumeration). Floating error stays below what [`MARGIN`] and [`SLACK`] add.
+//! an enumeration). Floating error stays below margins that are added to both.
 
 mod binomial;
 

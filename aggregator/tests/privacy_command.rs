@@ -68,8 +68,8 @@ fn each_client_of_the_reference_has_its_own_loss() {
     assert_eq!(names, ["as stated", "Python", "C++ 32-bit", "C++ bytes", "Java"]);
     let f: Vec<f64> = rows.iter().map(|row| number(row, "f") * 128.0).collect();
     assert_eq!(f, [57.6, 58.0, 57.0, 57.0, 58.0]);
-    for (row, noise) in rows.iter().zip([57.6, 58.0, 57.0, 57.0, 58.0]) {
-        let exact = 4.0 * ((256.0 - noise) / noise as f64).ln();
+    for (row, noise) in rows.iter().zip([57.6f64, 58.0, 57.0, 57.0, 58.0]) {
+        let exact = 4.0 * ((256.0 - noise) / noise).ln();
         assert!((number(row, "epsilon_infinity") - exact).abs() < 1e-7, "{row}");
     }
     // p = 99/256 and q = 156/256 through T = 57: p* = 28593/65536.

@@ -40,7 +40,8 @@
 use core::iter::Sum;
 
 use super::{Epsilon, log_ratio_up, over_bits, scale_up};
-use crate::params::{Encoding, Params};
+use crate::params::{Encoding, Params, Response};
+use crate::probability::Probability;
 
 /// More than the relative error of the few steps of arithmetic in [`likelihood_up`].
 const OUTWARD: f64 = 1.0 + 8.0 * f64::EPSILON;
@@ -94,26 +95,23 @@ impl Params {
             (None, _, _) => self.epsilon_one().times(reports),
             (Some(_), None, _) => self.epsilon_infinity(),
             (Some(permanent), Some(report), _) => {
-                let (a, b) = (permanent.zero(), permanent.one());
-                let (p, q) = (report.zero(), report.one());
-                let ratio = |x: crate::Probability, y: crate::Probability| {
-                    log_ratio_up(x.numerator().into(), y.numerator().into())
-                };
-                let raise = likelihood_up(b.as_f64(), a.as_f64(), ratio(q, p), reports);
-                let (not_p, not_q) = (p.complement(), q.complement());
-                let clear = likelihood_up(
-                    a.complement().as_f64(),
-                    b.complement().as_f64(),
-                    ratio(not_p, not_q),
-                    reports,
-                );
-                let loss = match self.encoding() {
-                    Encoding::Direct => Epsilon(raise),
-                    Encoding::Unary | Encoding::Bloom => over_bits(raise, clear, self.bits(), self.hashes()),
-                };
+                let loss = self.epsilon_of_memoized(permanent, report, reports);
                 if loss < self.epsilon_infinity() { loss } else { self.epsilon_infinity() }
             }
         }
+    }
+
+    fn epsilon_of_memoized(&self, permanent: Response, report: Response, reports: u64) -> Epsilon {
+        let (a, b) = (permanent.zero(), permanent.one());
+        let (p, q) = (report.zero(), report.one());
+        let rise = |x: Probability, y: Probability| log_ratio_up(x.numerator().into(), y.numerator().into());
+        let raise = likelihood_up(b, a, rise(q, p), reports);
+        if self.encoding() == Encoding::Direct {
+            return Epsilon(raise);
+        }
+        let clear =
+            likelihood_up(a.complement(), b.complement(), rise(p.complement(), q.complement()), reports);
+        over_bits(raise, clear, self.bits(), self.hashes())
     }
 
     /// What the reports of one device for one metric version cost under one secret, given how many reports each of its
@@ -130,7 +128,8 @@ impl Params {
 }
 
 /// ln((b + (1−b)·t)/(a + (1−a)·t)) for t = e^(−reports·rise) and a < b, rounded up.
-fn likelihood_up(b: f64, a: f64, rise: f64, reports: u64) -> f64 {
+fn likelihood_up(b: Probability, a: Probability, rise: f64, reports: u64) -> f64 {
+    let (a, b) = (a.as_f64(), b.as_f64());
     // It falls as t grows, so t is rounded down.
     let t = libm::exp(-scale_up(rise, reports)).next_down().next_down().max(0.0);
     let ratio = (b + (1.0 - b) * t) / (a + (1.0 - a) * t) * OUTWARD;
@@ -140,7 +139,7 @@ fn likelihood_up(b: f64, a: f64, rise: f64, reports: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Answers, Response};
+    use crate::Answers;
 
     fn stage(zero: f64, one: f64) -> Option<Response> {
         Some(Response::nearest(zero, one).unwrap())
