@@ -6,7 +6,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 use deniable::{
     Batch, BatchId, DeviceSecret, EncodeError, Encoder, Encoding, Epoch, MetricId, Params, Probability,
-    Randomness, Report, Response, Value, fits, write_batch,
+    Randomness, Report, Response, Section, Value, fits, write_batch,
 };
 
 /// Reads a batch. One that is well-formed says all of its bytes: written again by the table of the format it is the same.
@@ -82,13 +82,8 @@ impl Case {
                     if direct { zero % ((1 << 32) / bits.max(1) as u64) } else { zero % ((1 << 32) + 1) };
                 let rest = (1u64 << 32).saturating_sub(zero * (bits as u64).saturating_sub(1));
                 let one = if direct { rest } else { one % ((1 << 32) + 2) };
-                Some(
-                    Response::new(
-                        Probability::from_numerator(zero).ok()?,
-                        Probability::from_numerator(one).ok()?,
-                    )
-                    .ok()?,
-                )
+                let probability = |numerator| Probability::from_numerator(numerator).ok();
+                Response::new(probability(zero)?, probability(one)?).ok()
             })
         };
         let (permanent, instantaneous) = (stage(self.permanent), stage(self.instantaneous));
@@ -119,7 +114,7 @@ impl Case {
             let read = Batch::parse(&body).expect("what was written can be read");
             assert_eq!(read.report_count(), count);
             let all_fit =
-                read.sections().iter().flat_map(|s| s.reports()).all(|(c, bits)| fits(&params, c, bits));
+                read.sections().iter().flat_map(Section::reports).all(|(c, bits)| fits(&params, c, bits));
             assert!(all_fit, "a report of {params:?} does not fit them");
         }
     }
