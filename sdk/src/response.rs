@@ -137,3 +137,181 @@ fn place_of_one(signal: &[u8]) -> u64 {
     }
     place
 }
+
+#[cfg(test)]
+mod tests {
+    use core::convert::Infallible;
+    use std::vec;
+    use std::vec::Vec;
+
+    use rand::rngs::ChaCha8Rng;
+    use rand::{SeedableRng, TryRng};
+
+    use super::*;
+
+    /// A generator that gives what it was told to and counts it.
+    struct Script {
+        bytes: Vec<u8>,
+        used: usize,
+    }
+
+    impl Script {
+        fn new(bytes: Vec<u8>) -> Self {
+            Self { bytes, used: 0 }
+        }
+    }
+
+    impl TryRng for Script {
+        type Error = Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            let mut bytes = [0; 4];
+            self.try_fill_bytes(&mut bytes)?;
+            Ok(u32::from_le_bytes(bytes))
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            let mut bytes = [0; 8];
+            self.try_fill_bytes(&mut bytes)?;
+            Ok(u64::from_le_bytes(bytes))
+        }
+
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            out.copy_from_slice(&self.bytes[self.used..self.used + out.len()]);
+            self.used += out.len();
+            Ok(())
+        }
+    }
+
+    fn stage(zero: u64, one: u64) -> Response {
+        let probability = |numerator| Probability::from_numerator(numerator).unwrap();
+        Response::new(probability(zero), probability(one)).unwrap()
+    }
+
+    fn skipped(stage: Response) -> u32 {
+        (stage.zero().numerator() | stage.one().numerator()).trailing_zeros().min(PRECISION)
+    }
+
+    /// The random bytes from which the number u of bit i becomes `numbers[i]`, but for the places that are not drawn.
+    fn script(stage: Response, numbers: &[u64]) -> Vec<u8> {
+        let mut lanes: Vec<Vec<u64>> = numbers.chunks(64).map(<[u64]>::to_vec).collect();
+        lanes.iter_mut().for_each(|lane| lane.resize(64, 0));
+        let mut bytes = Vec::new();
+        while !lanes.is_empty() {
+            let together = [1, 1, 2, 2, 4][lanes.len().min(4)];
+            let group: Vec<_> = lanes.drain(..together).collect();
+            for place in skipped(stage)..PRECISION {
+                for lane in &group {
+                    let word = lane.iter().rev().fold(0u64, |word, number| word << 1 | (number >> place & 1));
+                    bytes.extend(word.to_le_bytes());
+                }
+            }
+        }
+        bytes
+    }
+
+    /// What the stage answers to the bits `signal`, each with its own number u, and the random bytes it leaves.
+    fn answer(stage: Response, signal: &[bool], numbers: &[u64]) -> (Vec<bool>, usize) {
+        let mut script = Script::new(script(stage, numbers));
+        let mut packed = vec![0u8; signal.len().div_ceil(8)];
+        signal.iter().enumerate().for_each(|(i, bit)| packed[i / 8] |= u8::from(*bit) << (i % 8));
+        let mut out = vec![0u8; packed.len()];
+        Sampler::new(Encoding::Unary, signal.len(), stage).respond(&packed, &mut out, &mut script);
+        let bit = |i: usize| out[i / 8] >> (i % 8) & 1 == 1;
+        assert!((signal.len()..8 * out.len()).all(|i| !bit(i)), "a place beyond k is set");
+        ((0..signal.len()).map(bit).collect(), script.bytes.len() - script.used)
+    }
+
+    /// The definition: a bit is reported 1 where its number is below its threshold.
+    fn reference(stage: Response, signal: &[bool], numbers: &[u64]) -> Vec<bool> {
+        let threshold = |bit: bool| if bit { stage.one().numerator() } else { stage.zero().numerator() };
+        let drawn = |number: u64| number >> skipped(stage) << skipped(stage);
+        signal.iter().zip(numbers).map(|(bit, number)| drawn(*number) < threshold(*bit)).collect()
+    }
+
+    #[test]
+    fn bits_are_compared_as_one_by_one() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for round in 0..3000 {
+            // Thresholds of every number of trailing zeros, so of every number of words.
+            let mut threshold =
+                || (rng.next_u64() & 0xFFFF_FFFF) >> (round % 33) << (round % 31) & 0xFFFF_FFFF;
+            let (a, b) = (threshold(), threshold());
+            if a == b {
+                continue;
+            }
+            let stage = stage(a.min(b), a.max(b));
+            let bits = 1 + rng.next_u32() as usize % 600;
+            let signal: Vec<bool> = (0..bits).map(|_| rng.next_u32() & 1 == 1).collect();
+            let numbers: Vec<u64> = (0..bits).map(|_| u64::from(rng.next_u32())).collect();
+            let (answer, left) = answer(stage, &signal, &numbers);
+            assert_eq!(answer, reference(stage, &signal, &numbers), "{stage:?}, {bits} bits");
+            assert_eq!(left, 0, "{stage:?}, {bits} bits");
+        }
+    }
+
+    #[test]
+    fn thresholds_are_met_to_the_step_at_both_ends() {
+        const LAST: u64 = (1 << 32) - 1;
+        for (zero, one) in
+            [(0, 1), (1, 2), (1, LAST), (LAST - 1, LAST), (LAST, 1 << 32), (0, 1 << 32), (1, 1 << 31)]
+        {
+            let near = |t: u64| [t.saturating_sub(2), t.saturating_sub(1), t, t + 1].map(|u| u.min(LAST));
+            let numbers: Vec<u64> = [near(zero), near(one), [0, 1, LAST - 1, LAST]].concat();
+            for input in [false, true] {
+                let signal = vec![input; numbers.len()];
+                let stage = stage(zero, one);
+                let (answer, _) = answer(stage, &signal, &numbers);
+                assert_eq!(answer, reference(stage, &signal, &numbers), "{zero} {one} {input}");
+            }
+        }
+    }
+
+    /// Over all numbers of the places that are drawn, exactly as many are answered 1 as the probability says.
+    #[test]
+    fn probabilities_are_exact_by_enumeration() {
+        for (zero, one) in [(0, 1), (1, 4095), (4095, 4096), (819, 2048), (1, 2), (1000, 1001)] {
+            let numbers: Vec<u64> = (0..1 << 12).map(|number| number << 20).collect();
+            for (input, expected) in [(false, zero), (true, one)] {
+                let signal = vec![input; numbers.len()];
+                let (answer, _) = answer(stage(zero << 20, one << 20), &signal, &numbers);
+                assert_eq!(
+                    answer.iter().filter(|bit| **bit).count(),
+                    expected as usize,
+                    "{zero} {one} {input}"
+                );
+            }
+        }
+    }
+
+    /// Every boundary between two answers lies where the probabilities put it.
+    #[test]
+    fn one_bit_of_k_is_chosen_to_the_step() {
+        const ALL: u64 = 1 << 32;
+        for (bits, zero) in [(2, 1), (2, ALL / 2 - 1), (3, 7), (9, ALL / 18), (4096, 1), (4096, 900_000)] {
+            let one = ALL - zero * (bits - 1);
+            let sampler = Sampler::new(Encoding::Direct, bits as usize, stage(zero, one));
+            for truth in [0, 1, bits / 2, bits - 1] {
+                let mut signal = vec![0; (bits as usize).div_ceil(8)];
+                signal[truth as usize / 8] = 1 << (truth % 8);
+                let answer = |number: u64| {
+                    let mut out = vec![0; signal.len()];
+                    // The lower half of the word is not looked at.
+                    let mut script = Script::new((number << 32 | 0xABCD).to_le_bytes().to_vec());
+                    sampler.respond(&signal, &mut out, &mut script);
+                    assert_eq!(out.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
+                    let place = out.iter().position(|byte| *byte != 0).unwrap();
+                    (8 * place as u32 + out[place].trailing_zeros(), script.used)
+                };
+                assert_eq!([answer(0), answer(one - 1)], [(truth as u32, 8); 2]);
+                let others = (0..bits).filter(|place| *place != truth);
+                for (rank, other) in others.enumerate().filter(|(rank, _)| rank % 97 < 3) {
+                    let start = one + rank as u64 * zero;
+                    let ends = [answer(start), answer(start + zero - 1)];
+                    assert_eq!(ends, [(other as u32, 8); 2], "{bits} {zero} {truth} {other}");
+                }
+                assert_eq!(answer(ALL - 1).0, (if truth == bits - 1 { bits - 2 } else { bits - 1 }) as u32);
+            }
+        }
+    }
+}

@@ -1,3 +1,4 @@
-//! Tests that cross crates live in `tests/tests`; what several of them need is here.
+//! Tests that cross crates live in `tests/tests`; what several of them need, or the fuzzers too, is here.
 
+pub mod fuzz;
 pub mod node;
