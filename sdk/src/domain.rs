@@ -10,10 +10,12 @@
 //! | text | an open string | itself |
 //!
 //! # Mean
-//! A number x in [low, high] becomes 1 with probability (x − low)/(high − low) and 0 otherwise, so the share s of ones in
-//! the crowd has the expectation of the mean: low + (high − low)·s is unbiased (Ding, Kulkarni, Yekhanin, *Collecting
-//! Telemetry Data Privately*, 2017, section 3). Numbers outside count as the nearest end. With a permanent stage, the two
-//! possible answers are memoized and the rounding is drawn anew each time.
+//! A device draws once, from its secret, where between low and high its threshold lies, and says 1 where its number is
+//! above that. A number x then becomes 1 on a share (x − low)/(high − low) of all devices, so the share s of ones in
+//! the crowd has the expectation of the mean: low + (high − low)·s is unbiased. The threshold stays, so that a device whose
+//! number stays says one thing for ever and a permanent stage bounds it by ε∞; with a threshold drawn anew for each report, the
+//! share of its ones would tell its number in time (Ding, Kulkarni, Yekhanin, *Collecting Telemetry Data Privately*,
+//! 2017, section 4, α-point rounding). Numbers outside count as the nearest end.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -21,7 +23,6 @@ use alloc::vec::Vec;
 
 use crate::choose::{Answers, MAX_SET};
 use crate::encoder::{MAX_VALUE_BYTES, Value};
-use crate::entropy::Randomness;
 use crate::params::MAX_BITS;
 use crate::probability::Probability;
 
@@ -46,6 +47,20 @@ pub enum Other {
     Counted,
     /// It is refused.
     Refused,
+}
+
+/// Where a device rounds the numbers of a mean: uniform over devices, and the same for ever on each.
+#[derive(Clone, Copy)]
+pub struct Rounding(u32);
+
+impl Rounding {
+    pub(crate) const fn new(draw: u32) -> Self {
+        Self(draw)
+    }
+
+    fn is_below(self, share: Probability) -> bool {
+        u64::from(self.0) < share.numerator()
+    }
 }
 
 /// An answer, before it becomes a value.
@@ -149,24 +164,22 @@ impl Domain {
         }
     }
 
-    /// The value that stands for an answer. A mean rounds with a coin from `randomness`; nothing else draws any.
+    /// The value that stands for an answer on a device whose [`Encoder::rounding`](crate::Encoder::rounding) is `rounding`.
     ///
     /// ```
-    /// use deniable::{Answer, Domain, Randomness, Value};
-    /// let mut randomness = Randomness::from_system()?;
+    /// use deniable::{Answer, Answers, DeviceSecret, Domain, Encoder, MetricId, Params, SystemEntropy, Value};
     /// let seconds = Domain::histogram([1.0, 3.0, 10.0])?;
-    /// assert_eq!(seconds.value(Answer::Number(4.2), &mut randomness)?, Value::Choice(2));
+    /// let params = Params::for_epsilon(1.0, Some(2.0), seconds.answers())?;
+    /// let secret = DeviceSecret::draw(&mut SystemEntropy)?;
+    /// let encoder = Encoder::new(MetricId::new("load_seconds")?, 1, params, &secret);
+    /// assert_eq!(seconds.value(Answer::Number(4.2), encoder.rounding())?, Value::Choice(2));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// A [`DomainError`] for an answer of another kind, one outside the domain, or a number that is not finite. It never
     /// names the answer.
-    pub fn value<'a>(
-        &self,
-        answer: Answer<'a>,
-        randomness: &mut Randomness,
-    ) -> Result<Value<'a>, DomainError> {
+    pub fn value<'a>(&self, answer: Answer<'a>, rounding: Rounding) -> Result<Value<'a>, DomainError> {
         match (&self.0, answer) {
             (Kind::Flag, Answer::Flag(yes)) => Ok(Value::Choice(usize::from(yes))),
             (Kind::Labels { names, other }, Answer::Text(label)) => match place(names, label) {
@@ -181,7 +194,7 @@ impl Domain {
             (Kind::Mean { low, high }, Answer::Number(number)) => {
                 let share = (finite(number)?.clamp(*low, *high) / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
                 let share = Probability::nearest(share).expect("a share of a range is a probability");
-                Ok(Value::Choice(usize::from(randomness.flip(share))))
+                Ok(Value::Choice(usize::from(rounding.is_below(share))))
             }
             (Kind::Set { names: listed }, Answer::Names(names)) => {
                 let bit = |name: &&str| {
@@ -312,7 +325,7 @@ mod tests {
     use super::*;
 
     fn value<'a>(domain: &Domain, answer: Answer<'a>) -> Result<Value<'a>, DomainError> {
-        domain.value(answer, &mut Randomness::from_seed([1; 32]))
+        domain.value(answer, Rounding::new(0x8000_0000))
     }
 
     #[test]
@@ -338,24 +351,21 @@ mod tests {
         }
     }
 
-    /// Five standard errors of a mean of n coins with probability 0.3; a rounding off by a tenth is far outside.
     #[test]
-    fn a_mean_is_rounded_without_bias() {
+    fn a_mean_is_rounded_up_on_its_share_of_all_devices() {
         let range = Domain::mean(-1.0, 9.0).unwrap();
-        let mut randomness = Randomness::from_seed([2; 32]);
-        let n = 100_000;
-        let share = |number, randomness: &mut Randomness| {
-            let ones =
-                (0..n).filter(|_| range.value(Answer::Number(number), randomness) == Ok(Value::Choice(1)));
-            ones.count() as f64 / f64::from(n)
+        let rounded = |number, draw| match range.value(Answer::Number(number), Rounding::new(draw)) {
+            Ok(Value::Choice(choice)) => choice,
+            other => panic!("{other:?}"),
         };
-        let tolerance = 5.0 * (0.3f64 * 0.7 / f64::from(n)).sqrt();
-        assert!((share(2.0, &mut randomness) - 0.3).abs() < tolerance);
-        assert!((share(2.3, &mut randomness) - 0.3).abs() > tolerance);
-        assert_eq!([share(-50.0, &mut randomness), share(50.0, &mut randomness)], [0.0, 1.0]);
-        assert!(
-            Domain::mean(f64::MIN, f64::MAX).unwrap().value(Answer::Number(0.0), &mut randomness).is_ok()
-        );
+        // 2 is three tenths of the way: the first three tenths of all draws say 1, and no other.
+        let edge = (0.3 * 4_294_967_296.0f64).round() as u32;
+        assert_eq!([0, edge - 1, edge, u32::MAX].map(|draw| rounded(2.0, draw)), [1, 1, 0, 0]);
+        assert_eq!([0, u32::MAX].map(|draw| rounded(-50.0, draw)), [0, 0]);
+        assert_eq!([0, u32::MAX].map(|draw| rounded(50.0, draw)), [1, 1]);
+        let widest = Domain::mean(f64::MIN, f64::MAX).unwrap();
+        assert_eq!(widest.value(Answer::Number(0.0), Rounding::new(0x7FFF_FFFF)), Ok(Value::Choice(1)));
+        assert_eq!(widest.value(Answer::Number(0.0), Rounding::new(0x8000_0000)), Ok(Value::Choice(0)));
     }
 
     #[test]

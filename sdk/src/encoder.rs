@@ -15,6 +15,7 @@ use core::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::bloom::bloom_bits;
+use crate::domain::Rounding;
 use crate::entropy::Randomness;
 use crate::identity::{DeviceSecret, PermanentCoins};
 use crate::metric::{Epoch, MetricId, Stream};
@@ -98,6 +99,7 @@ pub struct Encoder {
     params: Params,
     stream: Arc<Stream>,
     cohort: u16,
+    rounding: Rounding,
     permanent: Option<(Sampler, PermanentCoins)>,
     instantaneous: Option<Sampler>,
 }
@@ -111,6 +113,7 @@ impl Encoder {
         Self {
             params,
             cohort,
+            rounding: secret.rounding(&stream),
             permanent: params.permanent().map(|stage| (sampler(stage), secret.permanent(&stream, cohort))),
             instantaneous: params.instantaneous().map(sampler),
             stream: Arc::new(stream),
@@ -130,6 +133,11 @@ impl Encoder {
     /// The cohort of this device, from 0 to m − 1.
     pub fn cohort(&self) -> u16 {
         self.cohort
+    }
+
+    /// Where this device rounds the numbers of a mean, for [`Domain::value`](crate::Domain::value).
+    pub fn rounding(&self) -> Rounding {
+        self.rounding
     }
 
     /// Encodes one value.

@@ -11,8 +11,6 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
-use crate::probability::Probability;
-
 /// A source of unpredictable bytes: the operating system, or the page's `crypto`.
 pub trait Entropy {
     /// Fills all of `out`.
@@ -84,11 +82,6 @@ impl Randomness {
         let mut id = [0; 16];
         self.0.fill_bytes(&mut id);
         id
-    }
-
-    /// Flips a coin that falls on true with probability `chance`, exactly.
-    pub(crate) fn flip(&mut self, chance: Probability) -> bool {
-        self.0.next_u64() >> 32 < chance.numerator()
     }
 
     pub(crate) fn generator(&mut self) -> &mut ChaCha8Rng {

@@ -1,4 +1,5 @@
-//! The device secret, and what is derived from it: the cohort and the key of the permanent response.
+//! The device secret, and what is derived from it: the cohort, the threshold of a mean and the key of the permanent
+//! response.
 //!
 //! The secret never leaves the device and no report depends on it but through a pseudo-random function. Each use
 //! has its own label, and every field has a fixed length or a length before it, so no two uses share an input.
@@ -12,6 +13,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use crate::domain::Rounding;
 use crate::entropy::{Entropy, EntropyError};
 use crate::metric::Stream;
 
@@ -20,6 +22,7 @@ pub(crate) type Prf = Hmac<Sha256>;
 
 const COHORT: u8 = 1;
 const PERMANENT: u8 = 2;
+const ROUNDING: u8 = 3;
 
 /// 256 secret bits that a device draws once and keeps.
 ///
@@ -58,6 +61,12 @@ impl DeviceSecret {
         let (head, _) = draw.split_at(8);
         let draw = u64::from_be_bytes(head.try_into().expect("8 of 32 bytes"));
         ((u128::from(draw) * cohorts as u128) >> 64) as u16
+    }
+
+    /// Where this device rounds the numbers of a mean.
+    pub(crate) fn rounding(&self, stream: &Stream) -> Rounding {
+        let draw = Zeroizing::new(self.derive(ROUNDING, stream, 0));
+        Rounding::new(u32::from_be_bytes(core::array::from_fn(|i| draw[i])))
     }
 
     /// The function that gives the coins of the permanent response for a signal.
@@ -120,7 +129,7 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::{MetricId, Params};
+    use crate::{Answer, Domain, MetricId, Params, Value};
 
     fn stream(name: &str, version: u32) -> Stream {
         let params = Params::rappor(16, 2, 64, 0.5, 0.25, 0.75).unwrap();
@@ -172,5 +181,25 @@ mod tests {
         assert!(chi2 < 127.0, "χ² = {chi2}");
         // One in 64 agrees by chance: 1000 ± 5·31.4.
         assert!(same.iter().all(|&n| (843..1157).contains(&n)), "{same:?}");
+    }
+
+    /// The mean answer of n devices whose number lies three tenths of the way is 0.3 ± 5·√(0.3·0.7/n); a number at 0.31
+    /// is further off than that.
+    #[test]
+    fn thresholds_are_uniform_over_devices_and_stay() {
+        let range = Domain::mean(0.0, 1.0).unwrap();
+        let stream = stream("a", 1);
+        let n = 60_000u32;
+        let answer = |device: u32, number| {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&device.to_be_bytes());
+            let rounding = DeviceSecret::from_bytes(bytes).rounding(&stream);
+            range.value(Answer::Number(number), rounding) == Ok(Value::Choice(1))
+        };
+        let share = |number| (0..n).filter(|&device| answer(device, number)).count() as f64 / f64::from(n);
+        let tolerance = 5.0 * (0.3f64 * 0.7 / f64::from(n)).sqrt();
+        assert!((share(0.3) - 0.3).abs() < tolerance);
+        assert!((share(0.31) - 0.3).abs() > tolerance);
+        assert!((0..100).all(|device| answer(device, 0.5) == answer(device, 0.5)));
     }
 }

@@ -38,7 +38,7 @@ mod response;
 
 pub use bloom::bloom_bits;
 pub use choose::{Answers, MAX_SET};
-pub use domain::{Answer, Domain, DomainError, Other};
+pub use domain::{Answer, Domain, DomainError, Other, Rounding};
 pub use encoder::{EncodeError, Encoder, MAX_VALUE_BYTES, Memo, Value};
 #[cfg(feature = "system-entropy")]
 pub use entropy::SystemEntropy;
