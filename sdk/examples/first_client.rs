@@ -4,7 +4,7 @@
 
 use deniable::{
     Answers, BatchId, DeviceSecret, Encoder, Epoch, MetricId, Params, Randomness, SystemEntropy, Value,
-    write_batch,
+    WriteKey, write_batch,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let report = encoder.encode(Value::Text("shop.example"), this_week, &mut randomness)?;
 
     // If the answer is lost, send the same bytes again: the collector counts a batch once.
-    let batch = write_batch(BatchId(randomness.draw_id()), vec![report])?;
+    let batch = write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), vec![report])?;
     let answer = ureq::post(format!("{collector}/v1/reports")).send(&batch)?.into_body().read_to_string()?;
     println!("sent {} bytes: {answer}", batch.len());
     Ok(())

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | 4 | `dnbl` |
 //! | 1 | version, 1 |
+//! | 16 | write key; 0 throughout for a collector that asks for none |
 //! | 16 | batch id, random |
 //! | 2 | number of sections, 1 to 65,535 |
 //!
@@ -24,11 +25,13 @@
 //! | n · (2 + ⌈k/8⌉) | the reports: cohort, then the bits, bit i in place i mod 8 of byte ⌊i/8⌋; unused places are 0 |
 //!
 //! Reports of one metric version thus have one length whatever their value. Sections are sorted, and the reports
-//! within one too, so that a batch does not say in which order they were made.
+//! within one too, so that a batch does not say in which order they were made. Key and id stand in the body, because
+//! a beacon of a page can set no header.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 
 use bitvec::order::Lsb0;
 use bitvec::slice::BitSlice;
@@ -44,7 +47,7 @@ pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
 const MAGIC: [u8; 4] = *b"dnbl";
 const FORMAT: u8 = 1;
-const HEADER_BYTES: usize = 4 + 1 + 16 + 2;
+const HEADER_BYTES: usize = 4 + 1 + 16 + 16 + 2;
 
 /// The bytes that hold a report's bits; in place for the usual widths, which saves a call to the allocator.
 pub(crate) type BitBytes = SmallVec<[u8; 16]>;
@@ -107,12 +110,52 @@ impl fmt::Debug for BatchId {
     }
 }
 
+/// Says for which project of a collector a batch is: 16 bytes that the collector's operator gives to every copy of an
+/// application. It is no secret, as every copy holds it; the operator can revoke it.
+///
+/// As text it has 32 hexadecimal digits. It is not printed by `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteKey(pub [u8; 16]);
+
+impl WriteKey {
+    /// No key, for a collector that asks for none.
+    pub const NONE: Self = Self([0; 16]);
+}
+
+impl FromStr for WriteKey {
+    type Err = BatchError;
+
+    fn from_str(text: &str) -> Result<Self, BatchError> {
+        let mut key = [0; 16];
+        if text.len() != 2 * key.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(BatchError::Key);
+        }
+        let value = |digit: u8| (digit as char).to_digit(16).unwrap_or_default() as u8;
+        for (byte, [high, low]) in key.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
+            *byte = value(*high) << 4 | value(*low);
+        }
+        Ok(Self(key))
+    }
+}
+
+impl fmt::Display for WriteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for WriteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WriteKey(..)")
+    }
+}
+
 /// Writes reports as one batch, sorted.
 ///
 /// # Errors
 /// [`BatchError::Empty`] without reports, and [`BatchError::TooLarge`] if they do not fit into
 /// [`MAX_BATCH_BYTES`]; send them in several batches then.
-pub fn write_batch(id: BatchId, mut reports: Vec<Report>) -> Result<Vec<u8>, BatchError> {
+pub fn write_batch(key: WriteKey, id: BatchId, mut reports: Vec<Report>) -> Result<Vec<u8>, BatchError> {
     reports.sort_unstable();
     let sections = || reports.chunk_by(|a, b| a.epoch == b.epoch && a.stream == b.stream);
     let section_count = sections().count();
@@ -126,6 +169,7 @@ pub fn write_batch(id: BatchId, mut reports: Vec<Report>) -> Result<Vec<u8>, Bat
     let mut out = Vec::with_capacity(size);
     out.extend_from_slice(&MAGIC);
     out.push(FORMAT);
+    out.extend_from_slice(&key.0);
     out.extend_from_slice(&id.0);
     // A section takes more than 16 bytes, so a batch within its size limit has fewer than 65,536.
     out.extend_from_slice(&(section_count as u16).to_le_bytes());
@@ -161,6 +205,7 @@ fn write_section(reports: &[Report], out: &mut Vec<u8>) {
 /// Serialized it is a view for people, with each report's bits as a string, bit 0 first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch<'a> {
+    key: WriteKey,
     id: BatchId,
     sections: Vec<Section<'a>>,
 }
@@ -182,6 +227,7 @@ impl<'a> Batch<'a> {
         if format != FORMAT {
             return Err(BatchError::Format { found: format });
         }
+        let key = WriteKey(input.array()?);
         let id = BatchId(input.array()?);
         let count = u16::from_le_bytes(input.array()?);
         if count == 0 {
@@ -191,7 +237,12 @@ impl<'a> Batch<'a> {
         if input.at < body.len() {
             return Err(BatchError::Trailing { expected: input.at, found: body.len() });
         }
-        Ok(Self { id, sections })
+        Ok(Self { key, id, sections })
+    }
+
+    /// The key it was sent under.
+    pub fn key(&self) -> WriteKey {
+        self.key
     }
 
     /// The name of the batch.
@@ -293,7 +344,8 @@ impl<'a> Input<'a> {
 
 impl Serialize for Batch<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut view = serializer.serialize_struct("Batch", 2)?;
+        let mut view = serializer.serialize_struct("Batch", 3)?;
+        view.serialize_field("key", &format_args!("{}", self.key))?;
         view.serialize_field("id", &format_args!("{}", self.id))?;
         view.serialize_field("sections", &self.sections)?;
         view.end()
@@ -383,6 +435,11 @@ pub enum BatchError {
     /// A name that no metric has.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// A text that is no write key.
+    #[error(
+        "a write key has 32 hexadecimal digits: copy it whole from where the collector's operator gave it"
+    )]
+    Key,
     /// A width that no report has.
     #[error("reports of {bits} bits cannot be: the limit is 1 to {MAX_BITS}")]
     Bits {
@@ -416,9 +473,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let body = write_batch(BatchId([9; 16]), mixed()).unwrap();
+        let body = write_batch(WriteKey([7; 16]), BatchId([9; 16]), mixed()).unwrap();
         let batch = Batch::parse(&body).unwrap();
-        assert_eq!((batch.id(), batch.report_count()), (BatchId([9; 16]), 6));
+        assert_eq!((batch.key(), batch.id(), batch.report_count()), (WriteKey([7; 16]), BatchId([9; 16]), 6));
         let mut found = Vec::new();
         for section in batch.sections() {
             assert_eq!(section.stream().version(), 3);
@@ -436,16 +493,32 @@ mod tests {
     }
 
     #[test]
+    fn a_write_key_is_read_from_its_text_alone() {
+        let key = WriteKey(core::array::from_fn(|i| (17 * i) as u8));
+        let text = key.to_string();
+        assert_eq!(text, "00112233445566778899aabbccddeeff");
+        assert_eq!(text.parse(), Ok(key));
+        assert_eq!(text.to_uppercase().parse(), Ok(key));
+        let longer = text.clone() + "0";
+        for bad in
+            ["", &text[1..], &longer, "+0112233445566778899aabbccddeeff", "é112233445566778899aabbccddeef"]
+        {
+            assert_eq!(bad.parse::<WriteKey>(), Err(BatchError::Key), "{bad}");
+        }
+        assert_eq!(std::format!("{key:?}"), "WriteKey(..)");
+    }
+
+    #[test]
     fn a_batch_does_not_tell_the_order_of_its_reports() {
         let mut reversed = mixed();
         reversed.reverse();
         let id = BatchId([9; 16]);
-        assert_eq!(write_batch(id, mixed()), write_batch(id, reversed));
+        assert_eq!(write_batch(WriteKey::NONE, id, mixed()), write_batch(WriteKey::NONE, id, reversed));
     }
 
     #[test]
     fn a_batch_cut_anywhere_is_refused() {
-        let body = write_batch(BatchId([9; 16]), mixed()).unwrap();
+        let body = write_batch(WriteKey::NONE, BatchId([9; 16]), mixed()).unwrap();
         for end in 0..body.len() {
             assert!(matches!(Batch::parse(&body[..end]), Err(BatchError::Truncated { .. })), "{end}");
         }
@@ -456,7 +529,7 @@ mod tests {
 
     #[test]
     fn what_is_no_batch_is_refused_by_name() {
-        let body = write_batch(BatchId([9; 16]), reports("a", 12, 7, 1)).unwrap();
+        let body = write_batch(WriteKey::NONE, BatchId([9; 16]), reports("a", 12, 7, 1)).unwrap();
         let with = |at: usize, bytes: &[u8]| {
             let mut body = body.clone();
             body[at..at + bytes.len()].copy_from_slice(bytes);
@@ -464,22 +537,25 @@ mod tests {
         };
         assert_eq!(with(0, b"x"), BatchError::NotABatch);
         assert_eq!(with(4, &[2]), BatchError::Format { found: 2 });
-        assert_eq!(with(21, &[0, 0]), BatchError::Empty);
-        assert!(matches!(with(24, b"A"), BatchError::Metric(_)));
-        assert!(matches!(with(24, &[0xFF]), BatchError::Metric(_)));
-        // The section: name at 24, version at 25, epoch at 29, fingerprint at 33, k at 41, count at 43.
-        assert_eq!(with(41, &[0, 0]), BatchError::Bits { bits: 0 });
-        assert_eq!(with(41, &[1, 16]), BatchError::Bits { bits: 4097 });
-        assert_eq!(with(43, &[0; 4]), BatchError::Empty);
-        assert!(matches!(with(43, &[0xFF; 4]), BatchError::Truncated { .. }));
+        assert_eq!(with(37, &[0, 0]), BatchError::Empty);
+        assert!(matches!(with(40, b"A"), BatchError::Metric(_)));
+        assert!(matches!(with(40, &[0xFF]), BatchError::Metric(_)));
+        // The section: name at 40, version at 41, epoch at 45, fingerprint at 49, k at 57, count at 59.
+        assert_eq!(with(57, &[0, 0]), BatchError::Bits { bits: 0 });
+        assert_eq!(with(57, &[1, 16]), BatchError::Bits { bits: 4097 });
+        assert_eq!(with(59, &[0; 4]), BatchError::Empty);
+        assert!(matches!(with(59, &[0xFF; 4]), BatchError::Truncated { .. }));
     }
 
     #[test]
     fn a_batch_over_the_limit_is_neither_written_nor_read() {
-        assert_eq!(write_batch(BatchId([0; 16]), Vec::new()), Err(BatchError::Empty));
+        assert_eq!(write_batch(WriteKey::NONE, BatchId([0; 16]), Vec::new()), Err(BatchError::Empty));
         let report = reports("a", 4096, 7, 1).remove(0);
         let many = vec![report; MAX_BATCH_BYTES / 512];
-        assert!(matches!(write_batch(BatchId([0; 16]), many), Err(BatchError::TooLarge { .. })));
+        assert!(matches!(
+            write_batch(WriteKey::NONE, BatchId([0; 16]), many),
+            Err(BatchError::TooLarge { .. })
+        ));
         let size = MAX_BATCH_BYTES + 1;
         assert_eq!(Batch::parse(&vec![0; size]), Err(BatchError::TooLarge { size }));
     }
@@ -490,8 +566,9 @@ mod tests {
         let bits: std::string::String =
             report.bits().iter().map(|bit| if *bit { '1' } else { '0' }).collect();
         let cohort = report.cohort();
-        let body = write_batch(BatchId([9; 16]), vec![report]).unwrap();
+        let body = write_batch(WriteKey::NONE, BatchId([9; 16]), vec![report]).unwrap();
         let view = serde_json::to_value(Batch::parse(&body).unwrap()).unwrap();
+        assert_eq!(view["key"], "00".repeat(16));
         assert_eq!(view["id"], "09".repeat(16));
         assert_eq!(view["sections"][0]["metric"], "a");
         assert_eq!(view["sections"][0]["reports"][0], serde_json::json!({ "cohort": cohort, "bits": bits }));

@@ -24,7 +24,7 @@ function encode(encoder, value, epoch, randomness) {
   return encoder.encodeChoice(value, epoch, randomness);
 }
 
-function batch({ metric, version, params, secret, seed, batch_id, epoch, values }) {
+function batch({ metric, version, params, secret, seed, write_key, batch_id, epoch, values }) {
   giveRandomness(Buffer.from(seed, "hex"));
   const randomness = Randomness.fromCrypto();
   const encoder = new Encoder(
@@ -35,7 +35,7 @@ function batch({ metric, version, params, secret, seed, batch_id, epoch, values 
   );
   const reports = values.map((value, i) => encode(encoder, value, epoch + i, randomness));
   giveRandomness(Buffer.from(batch_id, "hex"));
-  return Buffer.from(writeBatch(reports)).toString("hex");
+  return Buffer.from(writeBatch(reports, write_key)).toString("hex");
 }
 
 const cases = JSON.parse(await readFile(file, "utf8"));

@@ -68,6 +68,7 @@ fn expected() -> Vec<(&'static str, &'static str, Option<String>)> {
         ("batch_empty", "empty-batch", Some(BatchError::Empty.to_string())),
         ("batch_too_large", "batch-too-large", None),
         ("batch_id_short", "bad-argument", None),
+        ("batch_key_short", "bad-key", None),
         ("report_spent", "bad-argument", None),
         ("report_forged", "bad-argument", None),
         ("no_crypto", "no-randomness", None),

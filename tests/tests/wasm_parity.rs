@@ -9,7 +9,7 @@ use std::fs;
 
 use deniable::{
     BatchId, DeviceSecret, Encoder, Encoding, Epoch, MetricId, Params, Probability, Randomness, Response,
-    Value, write_batch,
+    Value, WriteKey, write_batch,
 };
 use deniable_tests::node;
 use serde_json::json;
@@ -20,6 +20,7 @@ struct Case {
     version: u32,
     secret: [u8; 32],
     seed: [u8; 32],
+    write_key: [u8; 16],
     batch_id: [u8; 16],
     answers: Vec<Answer>,
     golden: bool,
@@ -43,10 +44,19 @@ impl Case {
             let start = (4 * number + salt).wrapping_mul(2_654_435_761).to_le_bytes();
             core::array::from_fn::<u8, 32, _>(|i| start[i % 4] ^ (i as u8).wrapping_mul(89))
         };
-        let id = bytes(2);
-        let batch_id = core::array::from_fn(|i| id[i]);
+        let half = |salt| bytes(salt)[..16].try_into().unwrap();
+        let (write_key, batch_id) = (half(3), half(2));
         let answers = answers(params);
-        Self { params, version: number, secret: bytes(0), seed: bytes(1), batch_id, answers, golden }
+        Self {
+            params,
+            version: number,
+            secret: bytes(0),
+            seed: bytes(1),
+            write_key,
+            batch_id,
+            answers,
+            golden,
+        }
     }
 
     fn native(&self) -> String {
@@ -61,7 +71,7 @@ impl Case {
             };
             encoder.encode(value, Epoch(epoch), &mut randomness).unwrap()
         });
-        hex(&write_batch(BatchId(self.batch_id), reports.collect()).unwrap())
+        hex(&write_batch(WriteKey(self.write_key), BatchId(self.batch_id), reports.collect()).unwrap())
     }
 
     fn json(&self) -> serde_json::Value {
@@ -76,6 +86,7 @@ impl Case {
             "params": self.params,
             "secret": hex(&self.secret),
             "seed": hex(&self.seed),
+            "write_key": hex(&self.write_key),
             "batch_id": hex(&self.batch_id),
             "epoch": EPOCH,
             "values": values.collect::<Vec<_>>(),

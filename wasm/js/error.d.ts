@@ -32,6 +32,8 @@ export type DeniableErrorCode =
   | "empty-batch"
   /** Reports that do not fit into one batch. */
   | "batch-too-large"
+  /** A text that is no write key. */
+  | "bad-key"
   /** A batch that cannot be, for another reason. */
   | "bad-batch"
   /** The host has no `crypto`, or it failed. */

@@ -1,6 +1,6 @@
 //! From a value to a report, and from reports to a batch.
 
-use deniable::{BatchId, Entropy, Epoch, MetricId, Value};
+use deniable::{BatchId, Entropy, Epoch, MetricId, Value, WriteKey};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::convert::TryFromJsValue;
@@ -122,14 +122,17 @@ impl Report {
 /// Writes reports as one batch, the body of one request. To repeat a request send the same bytes again: the
 /// collector counts a batch once.
 ///
-/// The reports are taken over and cannot be used again, even where this fails. The id is 16 random bytes, drawn
-/// from `crypto` unless given.
+/// The reports are taken over and cannot be used again, even where this fails. The write key is the text of 32
+/// digits that the collector's operator gave; leave it out for a collector that asks for none. The id is 16 random
+/// bytes, drawn from `crypto` unless given.
 ///
 /// # Errors
-/// A `DeniableError` with the code `empty-batch`, `batch-too-large` (over 1 MiB), `bad-argument` or `no-randomness`.
+/// A `DeniableError` with the code `empty-batch`, `batch-too-large` (over 1 MiB), `bad-key`, `bad-argument` or
+/// `no-randomness`.
 #[wasm_bindgen(js_name = writeBatch, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
 pub fn write_batch(
     #[wasm_bindgen(unchecked_param_type = "Report[]")] reports: Vec<JsValue>,
+    key: Option<String>,
     id: Option<Uint8Array>,
 ) -> Result<Vec<u8>> {
     let spent = |_| bad_argument("a batch is made of reports, each of which goes into one batch");
@@ -137,10 +140,11 @@ pub fn write_batch(
         .into_iter()
         .map(|report| Ok(Report::try_from_js_value(report).map_err(spent)?.0))
         .collect::<Result<_>>()?;
+    let key = key.map_or(Ok(WriteKey::NONE), |key| key.parse())?;
     let mut batch_id = [0; 16];
     match id {
         Some(id) => input::bytes("the id", &id, &mut batch_id)?,
         None => Crypto.fill(&mut batch_id)?,
     }
-    Ok(deniable::write_batch(BatchId(batch_id), reports)?)
+    Ok(deniable::write_batch(key, BatchId(batch_id), reports)?)
 }

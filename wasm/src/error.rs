@@ -52,6 +52,7 @@ impl From<BatchError> for DeniableError {
         let code = match error {
             BatchError::Empty => "empty-batch",
             BatchError::TooLarge { .. } => "batch-too-large",
+            BatchError::Key => "bad-key",
             _ => "bad-batch",
         };
         Self::new(code, &error.to_string())

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use deniable::{
     Answers, BatchId, DeviceSecret, Encoder, Epoch, MetricId, Params, Randomness, Report, SystemEntropy,
-    Value, write_batch,
+    Value, WriteKey, write_batch,
 };
 use deniable_aggregator::decode::{self, Decoded, Design, Figure, Options};
 use deniable_aggregator::store::Store;
@@ -187,7 +187,7 @@ fn report_all(
             .iter()
             .map(|host| report(host.map_or(NONE, |host| &hosts[host]), params, &mut randomness))
             .collect::<Result<Vec<_>>>()?;
-        collector.post(&write_batch(BatchId(randomness.draw_id()), reports)?)?;
+        collector.post(&write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), reports)?)?;
         progress.advance(devices.len() as u64);
         Ok(())
     })

@@ -192,7 +192,7 @@ mod tests {
     use std::sync::mpsc as blocking;
 
     use deniable::{
-        Batch, BatchId, DeviceSecret, Encoder, Epoch, Randomness, SystemEntropy, Value, write_batch,
+        Batch, BatchId, DeviceSecret, Encoder, Epoch, Randomness, SystemEntropy, Value, WriteKey, write_batch,
     };
 
     use super::*;
@@ -209,7 +209,7 @@ mod tests {
         let encoder = Encoder::new(metric, 1, *definition.params(), &secret);
         let mut randomness = Randomness::from_system().unwrap();
         let report = encoder.encode(Value::Choice(0), Epoch(1), &mut randomness).unwrap();
-        let body = write_batch(BatchId([0; 16]), vec![report]).unwrap();
+        let body = write_batch(WriteKey::NONE, BatchId([0; 16]), vec![report]).unwrap();
         Accepted::check(&Batch::parse(&body).unwrap(), &catalog).unwrap()
     }
 

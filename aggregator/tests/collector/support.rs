@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deniable::{Batch, Epoch, MetricId};
+use deniable::{Batch, Epoch, MetricId, WriteKey};
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::decode::Counts;
 use deniable_aggregator::store::{Accepted, Store};
@@ -67,6 +67,7 @@ impl Section {
 /// The bytes of a batch, well-formed but for what the sections say.
 pub(crate) fn batch(id: u64, sections: &[Section]) -> Vec<u8> {
     let mut out = b"dnbl\x01".to_vec();
+    out.extend_from_slice(&WriteKey::NONE.0);
     out.extend_from_slice(&u128::from(id).to_le_bytes());
     out.extend_from_slice(&(sections.len() as u16).to_le_bytes());
     for section in sections {
