@@ -5,8 +5,8 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use deniable::{
-    Batch, BatchId, DeviceSecret, EncodeError, Encoder, Encoding, Epoch, MetricId, Params, Probability,
-    Randomness, Report, Response, Section, Value, fits, write_batch,
+    Answer, Batch, BatchId, DeviceSecret, Domain, EncodeError, Encoder, Encoding, Epoch, MetricId, Other,
+    Params, Probability, Randomness, Report, Response, Section, Value, fits, write_batch,
 };
 
 /// Reads a batch. One that is well-formed says all of its bytes: written again by the table of the format it is the same.
@@ -59,13 +59,14 @@ struct Case {
     permanent: Option<(u64, u64)>,
     instantaneous: Option<(u64, u64)>,
     secret: [u8; 32],
-    values: Vec<Answer>,
+    values: Vec<Input>,
 }
 
 #[derive(Arbitrary, Debug)]
-enum Answer {
+enum Input {
     Choice(u16),
     Choices(Vec<u16>),
+    Subset(u8),
     Text(String),
 }
 
@@ -120,7 +121,7 @@ impl Case {
     }
 }
 
-impl Answer {
+impl Input {
     fn report(&self, encoder: &Encoder, randomness: &mut Randomness) -> Result<Report, EncodeError> {
         let choices: Vec<usize>;
         // Every choice of the list, and one beyond it.
@@ -131,8 +132,127 @@ impl Answer {
                 choices = given.iter().map(within).collect();
                 Value::Choices(&choices)
             }
+            Self::Subset(set) => Value::Subset(*set),
             Self::Text(text) => Value::Text(text),
         };
         encoder.encode(value, Epoch(20_000), randomness)
+    }
+}
+
+/// A question and what is answered to it, out of arbitrary bytes: it is refused, or there are parameters for it that keep
+/// their budget, and every answer is refused or can be reported.
+pub fn domain(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    if let Ok(question) = Question::arbitrary(&mut input) {
+        question.run();
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+struct Question {
+    kind: Kind,
+    epsilon_one: Number,
+    epsilon_infinity: Option<Number>,
+    answers: Vec<Given>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Kind {
+    Flag,
+    Text,
+    Labels { names: Vec<String>, counted: bool },
+    Histogram { edges: Vec<Number> },
+    Mean { low: Number, high: Number },
+    Set { names: Vec<String> },
+}
+
+/// Any number at all, or one that people might give.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Number {
+    Any(f64),
+    Usual(i16),
+}
+
+impl Number {
+    fn get(self) -> f64 {
+        match self {
+            Self::Any(number) => number,
+            Self::Usual(number) => f64::from(number) / 2048.0,
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+enum Given {
+    Flag(bool),
+    Number(Number),
+    Text(String),
+    Names(Vec<String>),
+    /// Of the listed names, every one whose place is in the bits.
+    Listed(u8),
+}
+
+impl Question {
+    fn domain(&self) -> Option<Domain> {
+        let domain = match &self.kind {
+            Kind::Flag => Ok(Domain::flag()),
+            Kind::Text => Ok(Domain::text()),
+            Kind::Labels { names, counted } => {
+                Domain::labels(names, if *counted { Other::Counted } else { Other::Refused })
+            }
+            Kind::Histogram { edges } => {
+                Domain::histogram(edges.iter().map(|edge| edge.get()).collect::<Vec<_>>())
+            }
+            Kind::Mean { low, high } => Domain::mean(low.get(), high.get()),
+            Kind::Set { names } => Domain::set(names),
+        };
+        domain.ok()
+    }
+
+    fn names(&self) -> &[String] {
+        match &self.kind {
+            Kind::Labels { names, .. } | Kind::Set { names } => names,
+            _ => &[],
+        }
+    }
+
+    fn run(&self) {
+        let Some(domain) = self.domain() else { return };
+        let (one, infinity) = (self.epsilon_one.get(), self.epsilon_infinity.map(Number::get));
+        let Ok(params) = Params::for_epsilon(one, infinity, domain.answers()) else { return };
+        assert!(params.epsilon_one().get() <= one);
+        assert!(infinity.is_none_or(|infinity| params.epsilon_infinity().get() <= infinity));
+        let metric = MetricId::new("fuzz").expect("the name keeps the rules");
+        let encoder = Encoder::new(metric, 1, params, &DeviceSecret::from_bytes([7; 32]));
+        let mut randomness = Randomness::from_seed([8; 32]);
+        for given in &self.answers {
+            let names: Vec<&str> = match given {
+                Given::Listed(set) => {
+                    let listed = self.names().iter().enumerate();
+                    listed
+                        .filter(|(i, _)| *i < 8 && set >> i & 1 == 1)
+                        .map(|(_, name)| name.as_str())
+                        .collect()
+                }
+                Given::Names(names) => names.iter().map(String::as_str).collect(),
+                _ => Vec::new(),
+            };
+            let answer = match given {
+                Given::Flag(yes) => Answer::Flag(*yes),
+                Given::Number(number) => Answer::Number(number.get()),
+                Given::Text(text) => Answer::Text(text),
+                Given::Listed(_) if matches!(self.kind, Kind::Labels { .. }) => {
+                    Answer::Text(names.first().copied().unwrap_or(""))
+                }
+                Given::Names(_) | Given::Listed(_) => Answer::Names(&names),
+            };
+            match domain.value(answer, &mut randomness) {
+                Ok(value) => {
+                    let report = encoder.encode(value, Epoch(1), &mut randomness);
+                    assert!(report.is_ok(), "{report:?} for {self:?}");
+                }
+                Err(refusal) => assert!(!refusal.to_string().is_empty()),
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ fn every_body_is_read_or_refused_as_the_format_says() {
         let body = body(&vector);
         match Batch::parse(&body) {
             Ok(batch) => {
-                assert_eq!(serde_json::to_value(&batch).unwrap(), vector["parsed"], "{}", vector["name"])
+                assert_eq!(serde_json::to_value(&batch).unwrap(), vector["parsed"], "{}", vector["name"]);
             }
             Err(error) => assert_eq!(error.to_string(), vector["error"], "{}", vector["name"]),
         }

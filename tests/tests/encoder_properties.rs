@@ -101,6 +101,7 @@ impl Answer {
             }
             Value::Choice(choice) => vec![choice],
             Value::Choices(choices) => choices.to_vec(),
+            Value::Subset(_) => unreachable!("no answer is given as one"),
         };
         ones.sort_unstable();
         ones.dedup();

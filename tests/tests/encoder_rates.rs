@@ -94,6 +94,8 @@ fn rate(params: &Params, value: Value<'_>, cohort: u16, bit: usize) -> f64 {
     let set = match value {
         Value::Choice(choice) => choice == bit,
         Value::Choices(choices) => choices.contains(&bit),
+        Value::Subset(set) if params.encoding() == Encoding::Direct => usize::from(set) == bit,
+        Value::Subset(set) => set >> bit & 1 == 1,
         Value::Text(text) => {
             bloom_bits(params.bits(), params.hashes(), cohort, text.as_bytes()).any(|one| one == bit)
         }
@@ -114,6 +116,7 @@ const TEXT: Value<'_> = Value::Text("shop.example");
 #[test]
 fn every_bit_of_every_cohort_has_its_rate() {
     let closed = |k, infinity| Params::for_epsilon(1.0, infinity, Answers::Closed(k)).unwrap();
+    let set = |names| Params::for_epsilon(1.0, Some(2.0), Answers::Set(names)).unwrap();
     let unary = |k, h, prr, irr| Params::new(Encoding::Unary, k, h, 4, prr, irr).unwrap();
     for (params, value) in [
         (closed(2, Some(2.0)), Value::Choice(1)),
@@ -121,6 +124,8 @@ fn every_bit_of_every_cohort_has_its_rate() {
         (closed(7, Some(2.0)), Value::Choice(6)),
         (closed(65, None), Value::Choice(64)),
         (closed(65, Some(2.0)), Value::Choice(0)),
+        (set(2), Value::Subset(0b10)),
+        (set(6), Value::Subset(0b10_0101)),
         // Lanes of one, two, four and more words, cut within a byte and a word; dyadic and general; either stage alone.
         (unary(1, 1, stage(0.25, 0.75), stage(0.3, 0.6)), Value::Choice(0)),
         (unary(63, 3, stage(0.1, 0.8), None), Value::Choices(&[0, 31, 62])),
@@ -195,7 +200,10 @@ fn the_smallest_steps_from_zero_and_one_are_hardly_ever_taken() {
 fn every_value_uses_the_same_coins() {
     let closed = |k| Params::for_epsilon(1.0, Some(2.0), Answers::Closed(k)).unwrap();
     let sets = Params::new(Encoding::Unary, 70, 3, 1, None, stage(0.25, 0.5)).unwrap();
-    let cases: [(Params, &[Value<'_>]); 4] = [
+    let set = |names| Params::for_epsilon(1.0, Some(2.0), Answers::Set(names)).unwrap();
+    let cases: [(Params, &[Value<'_>]); 6] = [
+        (set(2), &[Value::Subset(0), Value::Subset(3)]),
+        (set(8), &[Value::Subset(0), Value::Subset(0xFF), Value::Choices(&[3])]),
         (closed(5), &[Value::Choice(0), Value::Choice(3), Value::Choice(4)]),
         (closed(1000), &[Value::Choice(0), Value::Choice(63), Value::Choice(64), Value::Choice(999)]),
         (sets, &[Value::Choices(&[]), Value::Choices(&[69]), Value::Choices(&[0, 1, 2])]),

@@ -67,3 +67,8 @@ fn bodies_that_anybody_sends_are_read_or_refused() {
 fn whatever_can_be_built_can_be_encoded() {
     run(fuzz::encode, &corpus("encode"), 20_000);
 }
+
+#[test]
+fn whatever_is_asked_and_answered_is_refused_or_reported() {
+    run(fuzz::domain, &corpus("domain"), 20_000);
+}
