@@ -10,6 +10,7 @@ later, no packages; the output is the same everywhere:
 import json
 import struct
 
+KEY = bytes(range(32, 48))
 ID = bytes(range(16))
 LIMIT = 1 << 20
 
@@ -23,7 +24,7 @@ def section(metric, version, epoch, fingerprint, bits, reports, count=None, leng
 
 
 def batch(*sections, magic=b"dnbl", form=1, count=None):
-    head = magic + bytes([form]) + ID + struct.pack("<H", len(sections) if count is None else count)
+    head = magic + bytes([form]) + KEY + ID + struct.pack("<H", len(sections) if count is None else count)
     return head + b"".join(sections)
 
 
@@ -44,7 +45,7 @@ def view(*sections):
             ],
         }
 
-    return {"id": ID.hex(), "sections": [show(*one) for one in sections]}
+    return {"key": KEY.hex(), "id": ID.hex(), "sections": [show(*one) for one in sections]}
 
 
 F = bytes.fromhex("ffb4494fe24fb2fa")
@@ -99,8 +100,9 @@ bad = [
     ("the format before", batch(section(*HOST), form=0), "this batch has format 0, but only format 1 is known here; update the older side"),
     ("the format after", batch(section(*HOST), form=2), "this batch has format 2, but only format 1 is known here; update the older side"),
     ("no format", b"dnbl", short(b"dnbl", 5)),
-    ("half an id", plain[:12], short(plain[:12], 21)),
-    ("no section count", plain[:21], short(plain[:21], 23)),
+    ("half a key", plain[:12], short(plain[:12], 21)),
+    ("half an id", plain[:28], short(plain[:28], 37)),
+    ("no section count", plain[:37], short(plain[:37], 39)),
     ("no sections", batch(), EMPTY),
     ("a section fewer than said", batch(section(*HOST), count=2), short(plain, after + 1)),
     ("a section more than said", batch(section(*HOST), section(*YES), count=1), f"the batch ends after {after} bytes, but the body has {after + len(section(*YES))}"),
@@ -119,7 +121,7 @@ bad = [
     ("a name beyond ASCII", batch(section("hôte", 1, 1, F, 8, [(0, b"\x00")])), name("hôte")),
     ("a name that is no text", batch(section(b"a\xff", 1, 1, F, 8, [(0, b"\x00")])), name("\ufffd")),
     ("a name of 65 bytes", batch(section("m" * 65, 1, 1, F, 8, [(0, b"\x00")])), name("m" * 65)),
-    ("a name longer than the body", batch(section("host", 1, 1, F, 8, [(0, b"\x00")], length=255)), short(batch(section("host", 1, 1, F, 8, [(0, b"\x00")])), 24 + 255)),
+    ("a name longer than the body", batch(section("host", 1, 1, F, 8, [(0, b"\x00")], length=255)), short(batch(section("host", 1, 1, F, 8, [(0, b"\x00")])), 40 + 255)),
 ]
 
 vectors = [

@@ -6,7 +6,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 use deniable::{
     Answer, Batch, BatchId, DeviceSecret, Domain, EncodeError, Encoder, Encoding, Epoch, MetricId, Other,
-    Params, Probability, Randomness, Report, Response, Section, Value, fits, write_batch,
+    Params, Probability, Randomness, Report, Response, Section, Value, WriteKey, fits, write_batch,
 };
 
 /// Reads a batch. One that is well-formed says all of its bytes: written again by the table of the format it is the same.
@@ -22,6 +22,7 @@ pub fn batch(body: &[u8]) {
 /// The bytes of a batch, put down by the table in the format's description.
 fn write_again(batch: &Batch<'_>) -> Vec<u8> {
     let mut out = b"dnbl\x01".to_vec();
+    out.extend(batch.key().0);
     out.extend(batch.id().0);
     out.extend((batch.sections().len() as u16).to_le_bytes());
     for section in batch.sections() {
@@ -110,7 +111,7 @@ impl Case {
             .collect();
         assert!(reports.iter().all(|report| report.bits().len() == params.bits()));
         let count = reports.len();
-        if let Ok(body) = write_batch(BatchId(randomness.draw_id()), reports) {
+        if let Ok(body) = write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), reports) {
             batch(&body);
             let read = Batch::parse(&body).expect("what was written can be read");
             assert_eq!(read.report_count(), count);
@@ -246,7 +247,7 @@ impl Question {
                 }
                 Given::Names(_) | Given::Listed(_) => Answer::Names(&names),
             };
-            match domain.value(answer, &mut randomness) {
+            match domain.value(answer, encoder.rounding()) {
                 Ok(value) => {
                     let report = encoder.encode(value, Epoch(1), &mut randomness);
                     assert!(report.is_ok(), "{report:?} for {self:?}");
