@@ -94,6 +94,6 @@ pub struct Decoded {
     pub figures: Vec<Figure>,
     /// The share of reports that no candidate explains. None for sets, whose shares need not sum to one.
     pub unexplained: Option<Share>,
-    /// How the errors of the detected figures go together.
-    pub joint: Joint,
+    /// How the errors of the detected figures go together, if it was asked for.
+    pub joint: Option<Joint>,
 }

@@ -65,7 +65,7 @@ pub fn decode(
     let observed = Observed::new(params, counts);
     let settled = fitted(design, &observed, options.method)?;
     let inference = Inference::new(&settled, &observed, params.channel());
-    let estimates = estimates(&settled, &observed, &inference)?;
+    let estimates = estimates(&settled, &inference)?;
     let limits = Limits::new(&estimates, options.alpha / candidates as f64);
     if limits.least > 1.0 {
         let need = (have as f64 * limits.least * limits.least).ceil() as u64;
@@ -84,7 +84,7 @@ pub fn decode(
         empty_cohorts: empty.map(|(cohort, _)| cohort).collect(),
         alpha: options.alpha,
         detection_limit: limits.typical,
-        joint: joint(&settled, &inference, detected),
+        joint: options.joint.then(|| joint(&settled, &inference, detected)),
         figures,
         unexplained,
     })
@@ -114,26 +114,26 @@ fn fitted<'a>(design: &'a Design, observed: &Observed, method: Method) -> Result
 }
 
 /// The estimate of every candidate of the design, and how sure it is.
-fn estimates(
-    settled: &Settled<'_>,
-    observed: &Observed,
-    inference: &Inference<'_>,
-) -> Result<Vec<(f64, Certainty)>, DecodeError> {
+fn estimates(settled: &Settled<'_>, inference: &Inference<'_>) -> Result<Vec<(f64, Certainty)>, DecodeError> {
     let members = settled.shares().iter().copied().zip(inference.shares());
     let design = settled.model.design;
     if settled.model.columns.len() == design.columns() {
         return Ok(members.collect());
     }
-    let added = select::added(settled, observed);
-    let mut estimates: Vec<_> =
-        added.iter().map(|added| (added.share, Certainty::outside(added.error * added.error))).collect();
+    let mut estimates: Vec<Option<(f64, Certainty)>> = select::added(settled)
+        .into_iter()
+        .map(|added| added.map(|added| (added.share, Certainty::outside(added.error * added.error))))
+        .collect();
     for (&column, member) in settled.model.columns.iter().zip(members) {
-        estimates[column] = member;
+        estimates[column] = Some(member);
     }
-    let undetermined =
-        estimates.iter().enumerate().filter(|(_, (_, certainty))| certainty.of_sample.is_infinite());
+    let undetermined = estimates.iter().enumerate().filter(|(_, estimate)| estimate.is_none());
     let group: Vec<String> = undetermined.map(|(column, _)| design.name(column).to_owned()).collect();
-    if group.is_empty() { Ok(estimates) } else { Err(DecodeError::RankDeficient { groups: vec![group] }) }
+    if group.is_empty() {
+        Ok(estimates.into_iter().flatten().collect())
+    } else {
+        Err(DecodeError::RankDeficient { groups: vec![group] })
+    }
 }
 
 /// The shares that are detected half of the time: of the candidate that is surest, and of a typical one.
