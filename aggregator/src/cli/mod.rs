@@ -8,6 +8,7 @@ mod map;
 mod output;
 mod parameters;
 mod progress;
+mod reports;
 mod selection;
 mod serve;
 mod sum;
