@@ -3,10 +3,12 @@
 mod counts;
 mod decode;
 mod demo;
+mod figures;
 mod inspect;
 mod map;
 mod output;
 mod parameters;
+mod plot;
 mod progress;
 mod reports;
 mod selection;

@@ -111,7 +111,7 @@ pub fn decode_reports(reports: &Reports, design: &Design, options: &Options) -> 
     let peak = mixture.climb()?;
     let (estimates, rest) = mixture.newton(&peak, design)?;
     let rest = rest.unwrap_or_else(|| (1.0 - estimates.iter().map(|(share, _)| share).sum::<f64>(), 0.0));
-    answer(&counts, design, options, &Answer { estimates, unexplained: Some(rest) })
+    answer(&counts, design, options, &Answer { fitted: estimates.len(), estimates, unexplained: Some(rest) })
 }
 
 /// Reports and the likelihood of each under each component: the candidates and, if there is one, the rest.

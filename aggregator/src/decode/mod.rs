@@ -74,7 +74,8 @@ pub fn decode(
         Encoding::Unary if params.hashes() > 1 => None,
         _ => Some((1.0 - settled.shares().iter().sum::<f64>(), inference.sum().of_sample)),
     };
-    let mut decoded = answer(counts, design, options, &Answer { estimates, unexplained })?;
+    let fitted = settled.model.columns.len();
+    let mut decoded = answer(counts, design, options, &Answer { estimates, fitted, unexplained })?;
     if options.joint {
         decoded.joint = Some(joint(&settled, &inference, &decoded.figures));
     }
@@ -85,7 +86,9 @@ pub fn decode(
 struct Answer {
     /// For each column of the design.
     estimates: Vec<(f64, Certainty)>,
-    /// The share of no candidate and its variance.
+    /// The candidates fitted together.
+    fitted: usize,
+    /// The share of none of these and its variance.
     unexplained: Option<(f64, f64)>,
 }
 
@@ -109,6 +112,7 @@ fn answer(
         alpha: options.alpha,
         detection_limit: limits.typical,
         figures: figures(design, options, &answer.estimates),
+        fitted: answer.fitted,
         unexplained: answer.unexplained.map(|(share, variance)| Share::new(share, variance)),
         joint: None,
     })
