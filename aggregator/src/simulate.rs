@@ -5,10 +5,10 @@
 //! direct encoding the bit that is set is multinomial. Every device sends one report.
 
 use deniable::{Encoding, Params};
-use rand::Rng;
+use rand::{Rng, RngExt};
 use rand_distr::{Binomial, Distribution};
 
-use crate::decode::{Counts, Design};
+use crate::decode::{Counts, Design, Reports};
 
 /// Draws the counts of a crowd in which `devices[s]` devices have the string of column s of `strings`.
 ///
@@ -27,6 +27,31 @@ pub fn counts(params: &Params, strings: &Design, devices: &[u64], rng: &mut impl
     };
     Counts::new(params.bits(), signals.reports, ones)
         .expect("no bit has more ones than its cohort has reports")
+}
+
+/// Draws the whole reports of such a crowd, one by one.
+///
+/// # Panics
+/// As [`counts`], and for the direct encoding, whose reports are not of independent bits.
+pub fn reports(params: &Params, strings: &Design, devices: &[u64], rng: &mut impl Rng) -> Reports {
+    assert_eq!(devices.len(), strings.columns(), "one number of devices for each column");
+    assert_eq!((strings.cohorts(), strings.bits()), (params.cohorts(), params.bits()), "one shape");
+    assert_ne!(params.encoding(), Encoding::Direct, "bits that are drawn independently");
+    let mut reports = Reports::new(params);
+    let (zero, one) = (params.channel().zero(), params.channel().one());
+    for (column, &devices) in devices.iter().enumerate() {
+        for _ in 0..devices {
+            let cohort = rng.random_range(0..params.cohorts());
+            let mut bits = vec![0u8; params.bits().div_ceil(8)];
+            for bit in 0..params.bits() {
+                let set =
+                    strings.column(column).binary_search(&((cohort * params.bits() + bit) as u32)).is_ok();
+                bits[bit / 8] |= u8::from(rng.random_bool(if set { one } else { zero })) << (bit % 8);
+            }
+            reports.add(cohort as u16, &bits).expect("a report that was drawn fits");
+        }
+    }
+    reports
 }
 
 /// How many devices each cohort has, and in how many of their signals each bit is set.

@@ -64,3 +64,66 @@ fn a_map_for_other_parameters_is_refused_by_line() {
     assert!(!output.status.success() && output.stdout.is_empty());
     assert!(message.contains("line 1: 257 columns") && message.contains("are 65"), "{message}");
 }
+
+#[test]
+fn corrections_and_methods_change_what_is_detected() {
+    let case = "e03-zipf1-small";
+    let detected = |more: &[&str]| {
+        let arguments = [&["--format", "json"], more].concat();
+        let text = text(&decode(case, &data(case, "map.csv"), &arguments));
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        json["figures"].as_array().unwrap().iter().filter(|figure| figure["detected"] == true).count()
+    };
+    let (strict, lenient) = (detected(&[]), detected(&["--correction", "benjamini-hochberg"]));
+    assert!(strict < lenient, "{strict} by Bonferroni, {lenient} by Benjamini and Hochberg");
+    assert!(detected(&["--alpha", "1e-9"]) < strict);
+    assert!(detected(&["--correction", "holm"]) >= strict);
+    for method in ["all", "screen", "nonnegative", "lasso"] {
+        assert!(detected(&["--method", method]).abs_diff(strict) <= 5, "{method}");
+    }
+}
+
+#[test]
+fn covariances_are_told_on_request() {
+    let case = "e03-zipf1-small";
+    let text = text(&decode(case, &data(case, "map.csv"), &["--format", "json", "--joint"]));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let error = json["figures"][0]["prop_std_error"].as_f64().unwrap();
+    let variance = json["covariances"][0][0].as_f64().unwrap();
+    assert!((variance.sqrt() / error - 1.0).abs() < 1e-9, "{variance} {error}");
+}
+
+#[test]
+fn a_picture_is_drawn_as_svg_or_png_and_as_nothing_else() {
+    let (case, home) = ("e03-zipf1-small", tempfile::tempdir().unwrap());
+    let draw = |name: &str| {
+        let path = home.path().join(name);
+        let output = decode(case, &data(case, "map.csv"), &["--plot", path.to_str().unwrap()]);
+        (output, std::fs::read(path))
+    };
+    let (output, svg) = draw("figures.svg");
+    assert!(output.status.success());
+    let svg = String::from_utf8(svg.unwrap()).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("v11"));
+    assert!(draw("figures.png").1.unwrap().starts_with(b"\x89PNG\r\n"));
+    let (output, gif) = draw("figures.gif");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && gif.is_err() && message.contains(".svg or .png"), "{message}");
+}
+
+#[test]
+fn whole_reports_are_decoded_by_their_likelihood_and_counts_are_not() {
+    let home = tempfile::tempdir().unwrap();
+    let case = "e01-exp-tiny";
+    let list = home.path().join("candidates.txt");
+    std::fs::write(&list, "v1\nv2\nv3\n").unwrap();
+    let run = |source: &str, file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deniable"));
+        command.args(["decode", "--method", "likelihood", "--params"]).arg(data(case, "params.csv"));
+        command.arg(source).arg(data(case, file)).arg("--candidates").arg(&list).output().unwrap()
+    };
+    assert!(text(&run("--reports", "reports.csv")).contains("of 3 candidates detected among 1000 reports"));
+    let refused = run("--counts", "counts.csv");
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && message.contains("--reports"), "{message}");
+}

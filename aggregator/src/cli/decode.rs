@@ -1,22 +1,18 @@
 //! `deniable decode`: from counts to figures.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use anyhow::{Context, Result, bail};
 use deniable::{MetricId, Params};
-use deniable_aggregator::decode::{
-    self, Correction, Counts, Decoded, Design, Figure, Method, Options, Share,
-};
+use deniable_aggregator::decode::{Counts, Design, Reports, decode, decode_reports};
 use deniable_aggregator::map_file::{Hashing, read_design};
 use deniable_aggregator::rappor_files;
 use deniable_aggregator::store::Store;
-use serde::Serialize;
 
-use super::parameters;
+use super::figures::{Presentation, show};
 use super::selection::Selection;
+use super::{parameters, reports};
 
 /// Decode counts into each candidate's share of the reports, with its uncertainty.
 ///
@@ -25,6 +21,7 @@ use super::selection::Selection;
 /// are taken as they are, and candidates then hashed as its clients do.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["store", "params"]))]
+#[command(group = clap::ArgGroup::new("sums").args(["counts", "reports"]))]
 pub(crate) struct Args {
     /// Directory of a collector's store
     #[arg(long, value_name = "DIR", requires = "metric", requires = "candidates")]
@@ -35,11 +32,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     selection: Selection,
     /// Parameters: google/rappor's params.csv with the header k,h,m,p,q,f and one row, or ours as .toml or .json
-    #[arg(long, value_name = "FILE", requires = "counts")]
+    #[arg(long, value_name = "FILE", requires = "sums")]
     params: Option<PathBuf>,
     /// Counts: for each cohort a row with its reports and the ones of each bit
     #[arg(long, value_name = "FILE", requires = "params")]
     counts: Option<PathBuf>,
+    /// Whole reports in place of counts, as for `deniable sum`
+    #[arg(long, value_name = "FILE", requires = "params", num_args = 1..)]
+    reports: Vec<PathBuf>,
     /// Candidates with their cells, as `deniable map` and google/rappor's tools write them
     #[arg(long, value_name = "FILE", requires = "params")]
     map: Option<PathBuf>,
@@ -50,95 +50,46 @@ pub(crate) struct Args {
     presentation: Presentation,
 }
 
-/// How a decode is judged and shown, whatever its source.
-#[derive(clap::Args)]
-pub(crate) struct Presentation {
-    /// The significance level of "detected"
-    #[arg(long, default_value_t = 0.05)]
-    alpha: f64,
-    /// What the level means over many candidates
-    #[arg(long, value_enum, default_value_t = Correct::Bonferroni)]
-    correction: Correct,
-    /// How the candidates that are fitted together are chosen
-    #[arg(long, value_enum, default_value_t = Choose::Auto)]
-    method: Choose,
-    /// How to print the figures
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-    /// Show every candidate in the table, not only the detected ones
-    #[arg(long)]
-    all: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Correct {
-    /// The chance of any false detection
-    Bonferroni,
-    /// The same chance, by steps, with a little more power
-    Holm,
-    /// The expected part of false detections among the detected
-    BenjaminiHochberg,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Choose {
-    /// All where there are equations enough, else screen
-    Auto,
-    /// Fit all candidates at once
-    All,
-    /// Let in what stands out, in rounds
-    Screen,
-    /// Those with a positive share in a non-negative fit
-    Nonnegative,
-    /// Those on the LASSO path
-    Lasso,
-}
-
-impl Presentation {
-    fn options(&self) -> Result<Options> {
-        let correction = match self.correction {
-            Correct::Bonferroni => Correction::Bonferroni,
-            Correct::Holm => Correction::Holm,
-            Correct::BenjaminiHochberg => Correction::BenjaminiHochberg,
-        };
-        let method = match self.method {
-            Choose::Auto => Method::Auto,
-            Choose::All => Method::All,
-            Choose::Screen => Method::Screen,
-            Choose::Nonnegative => Method::NonNegative,
-            Choose::Lasso => Method::Lasso,
-        };
-        Ok(Options::new(self.alpha)?.correction(correction).method(method))
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// For people: the detected candidates and the totals
-    Table,
-    /// All figures and totals as one object
-    Json,
-    /// All figures, google/rappor's columns first
-    Csv,
-}
-
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let (params, counts, design) = match (&args.store, &args.metric, &args.params, &args.counts) {
-        (Some(store), Some(metric), ..) => {
-            let (params, counts) = args.selection.sum(&Store::open(store)?, metric)?;
-            (params, counts, args.design(&params)?)
+    let presentation = &args.presentation;
+    let options = presentation.options()?;
+    let (params, design, evidence) = args.evidence()?;
+    let decoded = match evidence {
+        Evidence::Counts(counts) if !presentation.likelihood() => {
+            decode(&params, &counts, &design, &options)?
         }
-        (_, _, Some(params), Some(counts)) => {
-            let (params, hashing) = parameters::read(params)?;
-            let counts = rappor_files::read_counts(counts, &params)?;
-            (params, counts, args.hashed_design(&params, hashing)?)
+        Evidence::Counts(_) => bail!("the likelihood needs whole reports: give --reports in place of counts"),
+        Evidence::Reports(reports) if presentation.likelihood() => {
+            decode_reports(&reports, &design, &options)?
         }
-        _ => unreachable!("clap requires one of the two sources"),
+        Evidence::Reports(reports) => decode(&params, &reports.counts(), &design, &options)?,
     };
-    show(&params, &counts, &design, &args.presentation, &mut io::stdout().lock())
+    show(&params, &decoded, presentation, &mut io::stdout().lock())
+}
+
+/// What figures are decoded from.
+enum Evidence {
+    Counts(Counts),
+    Reports(Reports),
 }
 
 impl Args {
+    fn evidence(&self) -> Result<(Params, Design, Evidence)> {
+        if let (Some(store), Some(metric)) = (&self.store, &self.metric) {
+            let (params, counts) = self.selection.sum(&Store::open(store)?, metric)?;
+            return Ok((params, self.design(&params)?, Evidence::Counts(counts)));
+        }
+        let path = self.params.as_deref().expect("clap requires a store or parameters");
+        let (params, hashing) = parameters::read(path)?;
+        let design = self.hashed_design(&params, hashing)?;
+        if let Some(counts) = &self.counts {
+            return Ok((params, design, Evidence::Counts(rappor_files::read_counts(counts, &params)?)));
+        }
+        let mut reports = Reports::new(&params);
+        reports::each(&self.reports, &params, |cohort, bits| reports.add(cohort, bits))?;
+        Ok((params, design, Evidence::Reports(reports)))
+    }
+
     fn design(&self, params: &Params) -> Result<Design> {
         let list = self.candidates.as_deref().context("--candidates is missing")?;
         Ok(Design::of_names(params, rappor_files::read_candidates(list)?)?)
@@ -151,162 +102,4 @@ impl Args {
             (None, None) => unreachable!("clap requires one of the two"),
         }
     }
-}
-
-/// Decodes `counts` and prints the figures to `out`.
-pub(crate) fn show(
-    params: &Params,
-    counts: &Counts,
-    design: &Design,
-    presentation: &Presentation,
-    out: &mut dyn Write,
-) -> Result<()> {
-    let decoded = decode::decode(params, counts, design, &presentation.options()?)?;
-    let rows = rows(params, &decoded);
-    match presentation.format {
-        Format::Table => write_table(&decoded, &rows, presentation.all, out)?,
-        Format::Json => write_json(&decoded, &rows, out)?,
-        Format::Csv => write_csv(&rows, out)?,
-    }
-    Ok(())
-}
-
-/// A figure as it is printed; google/rappor's columns first, under its names.
-#[derive(Serialize)]
-struct Row {
-    string: String,
-    estimate: f64,
-    std_error: f64,
-    proportion: f64,
-    prop_std_error: f64,
-    prop_low_95: f64,
-    prop_high_95: f64,
-    p_value: f64,
-    detected: bool,
-    p_adjusted: f64,
-    consistent_proportion: f64,
-    /// Reports that one forged report could count for.
-    influence: Option<f64>,
-}
-
-impl Row {
-    fn new(names: &[String], share: &Share, reports: f64) -> Self {
-        let (prop_low_95, prop_high_95) = share.interval_95();
-        Self {
-            string: names.join(" | "),
-            estimate: share.value * reports,
-            std_error: share.std_error * reports,
-            proportion: share.value,
-            prop_std_error: share.std_error,
-            prop_low_95,
-            prop_high_95,
-            p_value: 1.0,
-            p_adjusted: 1.0,
-            detected: false,
-            consistent_proportion: share.value.clamp(0.0, 1.0),
-            influence: None,
-        }
-    }
-}
-
-fn rows(params: &Params, decoded: &Decoded) -> Vec<Row> {
-    let reports = decoded.reports as f64;
-    let row = |figure: &Figure| Row {
-        p_value: figure.p_value,
-        p_adjusted: figure.p_adjusted,
-        detected: figure.detected,
-        influence: figure.influence.map(|shift| shift * reports),
-        consistent_proportion: figure.consistent,
-        ..Row::new(&figure.names, &figure.share, reports)
-    };
-    let mut rows: Vec<Row> = decoded.figures.iter().map(row).collect();
-    // A report of one bit has two answers, and the candidate is one of them.
-    if let (1, Some(rest), [only]) = (params.bits(), &decoded.unexplained, &mut rows[..]) {
-        let mut other = Row::new(&["FALSE".to_owned()], rest, reports);
-        other.consistent_proportion = 1.0 - only.consistent_proportion;
-        other.p_value = rest.tail();
-        other.p_adjusted = other.p_value;
-        other.detected = other.p_value < decoded.alpha;
-        other.influence = only.influence;
-        rows.push(other);
-        rows.sort_by(|a, b| b.estimate.total_cmp(&a.estimate));
-    }
-    rows
-}
-
-fn write_csv(rows: &[Row], out: &mut dyn Write) -> Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
-    rows.iter().try_for_each(|row| writer.serialize(row))?;
-    Ok(writer.flush()?)
-}
-
-fn write_json(decoded: &Decoded, rows: &[Row], out: &mut dyn Write) -> Result<()> {
-    #[derive(Serialize)]
-    struct Rest {
-        proportion: f64,
-        std_error: f64,
-    }
-    #[derive(Serialize)]
-    struct Answer<'a> {
-        reports: u64,
-        empty_cohorts: &'a [usize],
-        alpha: f64,
-        unexplained: Option<Rest>,
-        figures: &'a [Row],
-    }
-    let unexplained =
-        decoded.unexplained.map(|rest| Rest { proportion: rest.value, std_error: rest.std_error });
-    let answer = Answer {
-        reports: decoded.reports,
-        empty_cohorts: &decoded.empty_cohorts,
-        alpha: decoded.alpha,
-        unexplained,
-        figures: rows,
-    };
-    serde_json::to_writer_pretty(&mut *out, &answer)?;
-    Ok(writeln!(out)?)
-}
-
-fn write_table(decoded: &Decoded, rows: &[Row], all: bool, out: &mut dyn Write) -> Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["candidate", "reports", "±", "share", "95 % interval", "p-value", "detected"]);
-    for row in rows.iter().filter(|row| all || row.detected) {
-        table.add_row([
-            row.string.clone(),
-            format!("{:.0}", row.estimate),
-            format!("{:.0}", row.std_error),
-            percent(row.proportion),
-            format!("{} to {}", percent(row.prop_low_95), percent(row.prop_high_95)),
-            format!("{:.1e}", row.p_value),
-            if row.detected { "yes" } else { "no" }.to_owned(),
-        ]);
-    }
-    for column in 1..=5 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    writeln!(out, "{table}")?;
-    let detected = rows.iter().filter(|row| row.detected).count();
-    writeln!(
-        out,
-        "{detected} of {} candidates detected among {} reports, at a family-wise level of {}.",
-        rows.len(),
-        decoded.reports,
-        decoded.alpha
-    )?;
-    if let (Some(rest), true) = (&decoded.unexplained, rows.len() == decoded.figures.len()) {
-        let (low, high) = rest.interval_95();
-        let (rest, low, high) = (percent(rest.value), percent(low), percent(high));
-        writeln!(out, "{rest} of the reports are of no candidate (95 % interval {low} to {high}).")?;
-    }
-    if !decoded.empty_cohorts.is_empty() {
-        writeln!(out, "{} cohorts had no reports and were left out.", decoded.empty_cohorts.len())?;
-    }
-    Ok(())
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }

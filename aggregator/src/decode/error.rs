@@ -108,6 +108,24 @@ pub enum DecodeError {
         /// The groups within which no figure can be had.
         groups: Vec<Vec<String>>,
     },
+    /// A report that names several values was given to a method for one.
+    #[error(
+        "reports that hold sets of up to {hashes} values have no likelihood under a single value: decode their counts"
+    )]
+    Sets {
+        /// The most values of a set.
+        hashes: usize,
+    },
+    /// More candidates than the likelihood of whole reports is worth.
+    #[error(
+        "{have} candidates are too many for the likelihood of whole reports, which takes {most}: decode their counts"
+    )]
+    TooManyCandidates {
+        /// The candidates.
+        have: usize,
+        /// The most allowed.
+        most: usize,
+    },
     /// The fit did not settle.
     #[error(
         "the fit did not settle: after {iterations} rounds a figure still moves by {gap:e} of all reports"

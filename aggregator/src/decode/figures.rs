@@ -92,8 +92,11 @@ pub struct Decoded {
     pub detection_limit: f64,
     /// A figure for each candidate, by descending estimate.
     pub figures: Vec<Figure>,
-    /// The share of reports that no candidate explains. None for sets, whose shares need not sum to one.
+    /// How many candidates were fitted together: all, or those that stood out.
+    pub fitted: usize,
+    /// The share of reports that none of the candidates fitted together explains. None for sets, whose shares need not
+    /// sum to one.
     pub unexplained: Option<Share>,
-    /// How the errors of the detected figures go together.
-    pub joint: Joint,
+    /// How the errors of the detected figures go together, if it was asked for.
+    pub joint: Option<Joint>,
 }

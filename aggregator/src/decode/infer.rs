@@ -65,11 +65,21 @@ impl<'a> Inference<'a> {
     pub(super) fn covariances(&self, places: &[usize]) -> Vec<f64> {
         let variance = |places: &[usize]| self.of(&self.sum_of(places.iter().copied())).of_sample;
         let own: Vec<f64> = places.par_iter().map(|&place| variance(&[place])).collect();
-        let entry = |index: usize| {
-            let (i, j) = (index / places.len(), index % places.len());
-            if i == j { own[i] } else { (variance(&[places[i], places[j]]) - own[i] - own[j]) / 2.0 }
-        };
-        (0..places.len() * places.len()).into_par_iter().map(entry).collect()
+        let size = places.len();
+        let lower: Vec<(usize, usize)> = (0..size).flat_map(|i| (0..i).map(move |j| (i, j))).collect();
+        let cross: Vec<f64> = lower
+            .par_iter()
+            .map(|&(i, j)| (variance(&[places[i], places[j]]) - own[i] - own[j]) / 2.0)
+            .collect();
+        let mut covariances = vec![0.0; size * size];
+        for ((i, j), covariance) in lower.into_iter().zip(cross) {
+            covariances[i * size + j] = covariance;
+            covariances[j * size + i] = covariance;
+        }
+        for (i, variance) in own.into_iter().enumerate() {
+            covariances[i * size + i] = variance;
+        }
+        covariances
     }
 
     fn sum_of(&self, places: impl IntoIterator<Item = usize>) -> DVector<f64> {

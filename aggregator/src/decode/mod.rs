@@ -12,6 +12,7 @@ mod design;
 mod error;
 mod figures;
 mod infer;
+mod likelihood;
 mod observed;
 mod options;
 mod possible;
@@ -25,8 +26,11 @@ pub use counts::{Counts, CountsError};
 pub use design::{Candidates, Design};
 pub use error::DecodeError;
 pub use figures::{Decoded, Figure, Joint, Share};
+pub use likelihood::{Reports, decode_reports};
 pub use options::{Correction, Method, Options};
 pub use sums::{Sums, SumsError};
+
+use std::collections::HashMap;
 
 use deniable::{Encoding, Params};
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -65,28 +69,52 @@ pub fn decode(
     let observed = Observed::new(params, counts);
     let settled = fitted(design, &observed, options.method)?;
     let inference = Inference::new(&settled, &observed, params.channel());
-    let estimates = estimates(&settled, &observed, &inference)?;
-    let limits = Limits::new(&estimates, options.alpha / candidates as f64);
+    let estimates = estimates(&settled, &inference)?;
+    let unexplained = match params.encoding() {
+        Encoding::Unary if params.hashes() > 1 => None,
+        _ => Some((1.0 - settled.shares().iter().sum::<f64>(), inference.sum().of_sample)),
+    };
+    let fitted = settled.model.columns.len();
+    let mut decoded = answer(counts, design, options, &Answer { estimates, fitted, unexplained })?;
+    if options.joint {
+        decoded.joint = Some(joint(&settled, &inference, &decoded.figures));
+    }
+    Ok(decoded)
+}
+
+/// What was estimated, before it is judged.
+struct Answer {
+    /// For each column of the design.
+    estimates: Vec<(f64, Certainty)>,
+    /// The candidates fitted together.
+    fitted: usize,
+    /// The share of none of these and its variance.
+    unexplained: Option<(f64, f64)>,
+}
+
+/// Judges estimates: refuses them if nothing could have been detected, and orders them.
+fn answer(
+    counts: &Counts,
+    design: &Design,
+    options: &Options,
+    answer: &Answer,
+) -> Result<Decoded, DecodeError> {
+    let (have, candidates) = (counts.total(), design.candidates());
+    let limits = Limits::new(&answer.estimates, options.alpha / candidates as f64);
     if limits.least > 1.0 {
         let need = (have as f64 * limits.least * limits.least).ceil() as u64;
         return Err(DecodeError::TooFewReports { have, need, candidates });
     }
-    let unexplained = match params.encoding() {
-        Encoding::Unary if params.hashes() > 1 => None,
-        _ => Some(Share::new(1.0 - settled.shares().iter().sum::<f64>(), inference.sum().of_sample)),
-    };
-    let (order, figures) = figures(design, options, &estimates);
-    let detected =
-        order.iter().zip(&figures).filter(|(_, figure)| figure.detected).map(|(&column, _)| column);
     let empty = counts.reports().iter().enumerate().filter(|(_, of)| **of == 0);
     Ok(Decoded {
         reports: have,
         empty_cohorts: empty.map(|(cohort, _)| cohort).collect(),
         alpha: options.alpha,
         detection_limit: limits.typical,
-        joint: joint(&settled, &inference, detected),
-        figures,
-        unexplained,
+        figures: figures(design, options, &answer.estimates),
+        fitted: answer.fitted,
+        unexplained: answer.unexplained.map(|(share, variance)| Share::new(share, variance)),
+        joint: None,
     })
 }
 
@@ -114,26 +142,26 @@ fn fitted<'a>(design: &'a Design, observed: &Observed, method: Method) -> Result
 }
 
 /// The estimate of every candidate of the design, and how sure it is.
-fn estimates(
-    settled: &Settled<'_>,
-    observed: &Observed,
-    inference: &Inference<'_>,
-) -> Result<Vec<(f64, Certainty)>, DecodeError> {
+fn estimates(settled: &Settled<'_>, inference: &Inference<'_>) -> Result<Vec<(f64, Certainty)>, DecodeError> {
     let members = settled.shares().iter().copied().zip(inference.shares());
     let design = settled.model.design;
     if settled.model.columns.len() == design.columns() {
         return Ok(members.collect());
     }
-    let added = select::added(settled, observed);
-    let mut estimates: Vec<_> =
-        added.iter().map(|added| (added.share, Certainty::outside(added.error * added.error))).collect();
+    let mut estimates: Vec<Option<(f64, Certainty)>> = select::added(settled)
+        .into_iter()
+        .map(|added| added.map(|added| (added.share, Certainty::outside(added.error * added.error))))
+        .collect();
     for (&column, member) in settled.model.columns.iter().zip(members) {
-        estimates[column] = member;
+        estimates[column] = Some(member);
     }
-    let undetermined =
-        estimates.iter().enumerate().filter(|(_, (_, certainty))| certainty.of_sample.is_infinite());
+    let undetermined = estimates.iter().enumerate().filter(|(_, estimate)| estimate.is_none());
     let group: Vec<String> = undetermined.map(|(column, _)| design.name(column).to_owned()).collect();
-    if group.is_empty() { Ok(estimates) } else { Err(DecodeError::RankDeficient { groups: vec![group] }) }
+    if group.is_empty() {
+        Ok(estimates.into_iter().flatten().collect())
+    } else {
+        Err(DecodeError::RankDeficient { groups: vec![group] })
+    }
 }
 
 /// The shares that are detected half of the time: of the candidate that is surest, and of a typical one.
@@ -153,8 +181,8 @@ impl Limits {
     }
 }
 
-/// The figures by descending estimate, and the design's columns in that order.
-fn figures(design: &Design, options: &Options, estimates: &[(f64, Certainty)]) -> (Vec<usize>, Vec<Figure>) {
+/// The figures by descending estimate.
+fn figures(design: &Design, options: &Options, estimates: &[(f64, Certainty)]) -> Vec<Figure> {
     let errors: Vec<(f64, f64)> =
         estimates.iter().map(|(share, sure)| (*share, sure.of_population.sqrt())).collect();
     let plausible = shrink::plausible(&errors);
@@ -177,13 +205,16 @@ fn figures(design: &Design, options: &Options, estimates: &[(f64, Certainty)]) -
             influence: certainty.influence,
         }
     };
-    let figures = order.iter().map(figure).collect();
-    (order, figures)
+    order.iter().map(figure).collect()
 }
 
-/// The covariances of the first of the `detected` columns, as far as they were fitted together.
-fn joint(settled: &Settled<'_>, inference: &Inference<'_>, detected: impl Iterator<Item = usize>) -> Joint {
-    let place = |column: usize| settled.model.columns.binary_search(&column).ok();
-    let places: Vec<usize> = detected.take(MAX_JOINT).map_while(place).collect();
+/// The covariances of the first detected figures, as far as they were fitted together.
+fn joint(settled: &Settled<'_>, inference: &Inference<'_>, figures: &[Figure]) -> Joint {
+    let columns = settled.model.columns.iter().enumerate();
+    let places: HashMap<&str, usize> =
+        columns.map(|(place, &column)| (settled.model.design.name(column), place)).collect();
+    let detected = figures.iter().filter(|figure| figure.detected).take(MAX_JOINT);
+    let places: Vec<usize> =
+        detected.map_while(|figure| places.get(figure.names[0].as_str()).copied()).collect();
     Joint::new(places.len(), inference.covariances(&places))
 }

@@ -42,6 +42,7 @@ pub struct Options {
     pub(super) alpha: f64,
     pub(super) correction: Correction,
     pub(super) method: Method,
+    pub(super) joint: bool,
 }
 
 impl Options {
@@ -60,6 +61,12 @@ impl Options {
         Self { correction, ..self }
     }
 
+    /// These options with the covariances of the detected figures, or without.
+    #[must_use]
+    pub fn joint(self, joint: bool) -> Self {
+        Self { joint, ..self }
+    }
+
     /// These options with another method.
     #[must_use]
     pub fn method(self, method: Method) -> Self {
@@ -68,8 +75,8 @@ impl Options {
 }
 
 impl Default for Options {
-    /// A level of 5 %, Bonferroni's correction, the method by size.
+    /// A level of 5 %, Bonferroni's correction, the method by size, no covariances.
     fn default() -> Self {
-        Self { alpha: 0.05, correction: Correction::default(), method: Method::default() }
+        Self { alpha: 0.05, correction: Correction::default(), method: Method::default(), joint: false }
     }
 }

@@ -13,7 +13,7 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::observed::Observed;
 use super::settle::Settled;
-use super::solve::Model;
+use super::solve::{ByRow, Model};
 use super::{DecodeError, Design, descent};
 
 /// Rounds after which the support is taken as it is; screening has no objective that it must reach.
@@ -47,13 +47,14 @@ pub(super) fn all<'a>(design: &'a Design, observed: &Observed) -> Result<Settled
 pub(super) fn screened<'a>(design: &'a Design, observed: &Observed) -> Result<Settled<'a>, DecodeError> {
     let mut members = BTreeSet::new();
     let mut seen = Vec::new();
+    let mut settled = fit(design, observed, members.iter().copied())?;
     loop {
-        let settled = fit(design, observed, members.iter().copied())?;
-        let scores = all_scores(&settled, observed);
-        let next = next_members(&members, &scores, limit(observed));
+        let next = next_members(&members, &scores(&settled), limit(observed));
         if next == members || seen.len() == ROUNDS || seen.contains(&next) {
-            return Ok(settled);
+            return settled.again(observed);
         }
+        let columns = next.iter().copied().collect();
+        settled = settled.then(Model { design, columns, background: design.background() }, observed)?;
         seen.push(std::mem::replace(&mut members, next));
     }
 }
@@ -115,10 +116,19 @@ fn next_members(members: &BTreeSet<usize>, scores: &[f64], limit: usize) -> BTre
     next.into_iter().take(limit).collect()
 }
 
-/// For each candidate of the design its estimate over its standard error, members and others alike.
-fn all_scores(settled: &Settled<'_>, observed: &Observed) -> Vec<f64> {
-    let others = added(settled, observed);
-    let mut scores: Vec<f64> = others.iter().map(|scored| scored.share / scored.error).collect();
+/// For each candidate its estimate over its standard error, members and others; 0 for those far from joining.
+fn scores(settled: &Settled<'_>) -> Vec<f64> {
+    let adding = Adding::new(settled);
+    let score = |column| {
+        // What is left of a column is seldom half of it.
+        let (gradient, own) = adding.alone(column);
+        if gradient < LEAVE / 2.0 * own.sqrt() {
+            0.0
+        } else {
+            adding.score(column).map_or(0.0, |s| s.share / s.error)
+        }
+    };
+    let mut scores: Vec<f64> = (0..settled.model.design.columns()).into_par_iter().map(score).collect();
     for (&column, score) in settled.model.columns.iter().zip(member_scores(settled)) {
         scores[column] = score;
     }
@@ -131,50 +141,54 @@ fn member_scores(settled: &Settled<'_>) -> Vec<f64> {
     shares.map(|(place, share)| share / inverse[(place, place)].sqrt()).collect()
 }
 
-/// For each candidate the estimate it would have if it joined the support, and its standard error.
-///
-/// With r the residuals of the fit on the support S, a new column x gets xᵀWr / D with variance 1/D, where
-/// D = xᵀWx − gᵀG⁻¹g, g = X_SᵀWx and G = X_SᵀWX_S. For a member of S the result has no meaning.
-pub(super) fn added(settled: &Settled<'_>, observed: &Observed) -> Vec<Scored> {
-    let model = &settled.model;
-    let weighted: Vec<f64> = settled.fit.residuals.iter().zip(&settled.weights).map(|(e, w)| e * w).collect();
-    let places = Places::new(model, observed.shares.len());
-    let score = |column: usize| {
-        let rows = model.design.column(column);
-        let own: f64 = rows.iter().map(|&row| settled.weights[row as usize]).sum();
-        let overlap = places.overlap(model, rows, &settled.weights);
-        let explained = overlap.dot(&settled.fit.factor.solve(&overlap));
-        let left = own - explained;
-        let gradient: f64 = rows.iter().map(|&row| weighted[row as usize]).sum();
-        if left > 1e-9 * own {
-            Scored { share: gradient / left, error: left.sqrt().recip() }
-        } else {
-            Scored { share: 0.0, error: f64::INFINITY }
-        }
-    };
-    (0..model.design.columns()).into_par_iter().map(score).collect()
+/// For each candidate the estimate it would have if it joined the support, and its standard error. None for one
+/// that the support determines: its members, and combinations of them.
+pub(super) fn added(settled: &Settled<'_>) -> Vec<Option<Scored>> {
+    let adding = Adding::new(settled);
+    (0..settled.model.design.columns()).into_par_iter().map(|column| adding.score(column)).collect()
 }
 
-/// For each row the members of the support that set it.
-struct Places(Vec<Vec<u32>>);
+/// What it takes to add one column to a fit.
+///
+/// With r the residuals of the fit on the support S, a new column x gets xᵀWr / D with variance 1/D, where
+/// D = xᵀWx − gᵀG⁻¹g, g = X_SᵀWx and G = X_SᵀWX_S.
+struct Adding<'a> {
+    settled: &'a Settled<'a>,
+    /// w·r.
+    weighted: Vec<f64>,
+    /// For each row the members of the support that set it.
+    places: ByRow,
+}
 
-impl Places {
-    fn new(model: &Model<'_>, rows: usize) -> Self {
-        let mut by_row = vec![Vec::new(); rows];
-        for (place, &column) in model.columns.iter().enumerate() {
-            for &row in model.design.column(column) {
-                by_row[row as usize].push(place as u32);
-            }
-        }
-        Self(by_row)
+impl<'a> Adding<'a> {
+    fn new(settled: &'a Settled<'a>) -> Self {
+        let weighted = settled.fit.residuals.iter().zip(&settled.weights).map(|(e, w)| e * w).collect();
+        Self { settled, weighted, places: settled.model.by_row(settled.weights.len()) }
     }
 
-    /// X_SᵀWx for the column that sets `rows`.
-    fn overlap(&self, model: &Model<'_>, rows: &[u32], weights: &[f64]) -> DVector<f64> {
+    /// xᵀWr and xᵀWx.
+    fn alone(&self, column: usize) -> (f64, f64) {
+        let add = |(gradient, own): (f64, f64), &row: &u32| {
+            (gradient + self.weighted[row as usize], own + self.settled.weights[row as usize])
+        };
+        self.settled.model.design.column(column).iter().fold((0.0, 0.0), add)
+    }
+
+    fn score(&self, column: usize) -> Option<Scored> {
+        let (gradient, own) = self.alone(column);
+        let mut explained = self.overlap(column);
+        self.settled.fit.factor.l_dirty().solve_lower_triangular_unchecked_mut(&mut explained);
+        let left = own - explained.norm_squared();
+        (left > 1e-9 * own).then(|| Scored { share: gradient / left, error: left.sqrt().recip() })
+    }
+
+    /// X_SᵀWx.
+    fn overlap(&self, column: usize) -> DVector<f64> {
+        let model = &self.settled.model;
         let mut overlap = DVector::zeros(model.size());
-        for &row in rows {
-            let weight = weights[row as usize];
-            for &place in &self.0[row as usize] {
+        for &row in model.design.column(column) {
+            let weight = self.settled.weights[row as usize];
+            for &place in self.places.row(row as usize) {
                 overlap[place as usize] += weight;
             }
             if !model.background.is_empty() {

@@ -26,14 +26,39 @@ impl<'a> Settled<'a> {
     /// [`DecodeError::RankDeficient`] if the model's columns depend on one another.
     pub(super) fn new(model: Model<'a>, observed: &Observed) -> Result<Self, DecodeError> {
         let mean = observed.mean_share();
-        let first = model.fit(&observed.shares, &observed.weights(|_| mean, 0.0))?;
+        Self::weighted(model, observed, |_| mean, 0.0)?.again(observed)
+    }
+
+    /// Fits the same model with weights that agree with what was fitted.
+    ///
+    /// # Errors
+    /// As [`Settled::new`].
+    pub(super) fn again(self, observed: &Observed) -> Result<Self, DecodeError> {
+        let Self { model, expected, excess, .. } = self;
+        Self::weighted(model, observed, |row| expected[row], excess)
+    }
+
+    /// Fits another model with the weights that agree with what was fitted here.
+    ///
+    /// # Errors
+    /// As [`Settled::new`].
+    pub(super) fn then(&self, model: Model<'a>, observed: &Observed) -> Result<Self, DecodeError> {
+        Self::weighted(model, observed, |row| self.expected[row], self.excess)
+    }
+
+    fn weighted(
+        model: Model<'a>,
+        observed: &Observed,
+        expected: impl Fn(usize) -> f64,
+        extra: f64,
+    ) -> Result<Self, DecodeError> {
+        let weights = observed.weights(&expected, extra);
+        let fit = model.fit(&observed.shares, &weights)?;
         let expected: Vec<f64> =
-            observed.shares.iter().zip(&first.residuals).map(|(y, e)| (y - e).clamp(0.0, 1.0)).collect();
+            observed.shares.iter().zip(&fit.residuals).map(|(y, e)| (y - e).clamp(0.0, 1.0)).collect();
         let known = observed.weights(|row| expected[row], 0.0);
         let freedom = observed.equations().saturating_sub(model.size());
-        let excess = excess(&first.residuals, &known, freedom);
-        let weights = observed.weights(|row| expected[row], excess);
-        let fit = model.fit(&observed.shares, &weights)?;
+        let excess = excess(&fit.residuals, &known, freedom);
         Ok(Self { model, fit, weights, expected, excess })
     }
 

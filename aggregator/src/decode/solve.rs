@@ -62,39 +62,63 @@ impl Model<'_> {
     }
 
     /// XᵀWX.
-    pub(super) fn gram(&self, weights: &[f64]) -> DMatrix<f64> {
-        let size = self.size();
-        let by_row = self.entries_by_row(weights.len());
+    fn gram(&self, weights: &[f64]) -> DMatrix<f64> {
+        let (size, by_row) = (self.size(), self.by_row(weights.len()));
         let chunk = weights.len().div_ceil(rayon::current_num_threads()).max(1);
-        let part = |first: usize| {
+        let part = |(part, weights): (usize, &[f64])| {
             let mut gram = DMatrix::zeros(size, size);
-            for row in first..weights.len().min(first + chunk) {
-                add_outer(&mut gram, &by_row[row], weights[row]);
+            for (row, &weight) in (part * chunk..).zip(weights) {
+                self.add_row(&mut gram, by_row.row(row), row, weight);
             }
             gram
         };
-        let starts: Vec<usize> = (0..weights.len()).step_by(chunk).collect();
-        let mut gram = starts
-            .into_par_iter()
-            .map(part)
-            .reduce(|| DMatrix::zeros(0, 0), |a, b| if a.is_empty() { b } else { a + b });
+        let parts = weights.par_chunks(chunk).enumerate().map(part);
+        let mut gram = parts.reduce(|| DMatrix::zeros(0, 0), |a, b| if a.is_empty() { b } else { a + b });
         gram.fill_upper_triangle_with_lower_triangle();
         gram
     }
 
-    fn entries_by_row(&self, rows: usize) -> Vec<Vec<(u32, f64)>> {
-        let mut by_row = vec![Vec::new(); rows];
-        for (place, &column) in self.columns.iter().enumerate() {
-            for &row in self.design.column(column) {
-                by_row[row as usize].push((place as u32, 1.0));
+    /// Adds weight · x·xᵀ to the lower triangle, x the row whose candidates are at `places`, ascending.
+    fn add_row(&self, gram: &mut DMatrix<f64>, places: &[u32], row: usize, weight: f64) {
+        if weight == 0.0 {
+            return;
+        }
+        let last = self.columns.len();
+        let rate =
+            if self.background.is_empty() { 0.0 } else { self.background[row % self.background.len()] };
+        for (first, &place) in places.iter().enumerate() {
+            let mut lower = gram.column_mut(place as usize);
+            for &other in &places[first..] {
+                lower[other as usize] += weight;
+            }
+            if rate != 0.0 {
+                lower[last] += weight * rate;
             }
         }
-        if !self.background.is_empty() {
-            for (row, entries) in by_row.iter_mut().enumerate() {
-                entries.push((self.columns.len() as u32, self.background[row % self.background.len()]));
-            }
+        if rate != 0.0 {
+            gram[(last, last)] += weight * rate * rate;
         }
-        by_row
+    }
+
+    /// For each of `rows` rows the places of the candidates that set it.
+    pub(super) fn by_row(&self, rows: usize) -> ByRow {
+        let mut starts = vec![0; rows + 1];
+        let cells = || {
+            self.columns.iter().enumerate().flat_map(|(place, &column)| {
+                self.design.column(column).iter().map(move |&row| (place as u32, row as usize))
+            })
+        };
+        cells().for_each(|(_, row)| starts[row + 1] += 1);
+        for row in 0..rows {
+            starts[row + 1] += starts[row];
+        }
+        let mut next = starts.clone();
+        let mut places = vec![0; starts[rows]];
+        for (place, row) in cells() {
+            places[next[row]] = place;
+            next[row] += 1;
+        }
+        ByRow { starts, places }
     }
 
     /// Fits `shares` with `weights`.
@@ -138,16 +162,16 @@ impl Model<'_> {
     }
 }
 
-/// Adds weight · entries·entriesᵀ to the lower triangle; `entries` ascend.
-fn add_outer(gram: &mut DMatrix<f64>, entries: &[(u32, f64)], weight: f64) {
-    if weight == 0.0 {
-        return;
-    }
-    for (place, &(column, a)) in entries.iter().enumerate() {
-        let mut lower = gram.column_mut(column as usize);
-        for &(row, b) in &entries[place..] {
-            lower[row as usize] += weight * a * b;
-        }
+/// The candidates of a model by the rows that they set.
+pub(super) struct ByRow {
+    starts: Vec<usize>,
+    places: Vec<u32>,
+}
+
+impl ByRow {
+    /// The places of the candidates that set `row`, ascending.
+    pub(super) fn row(&self, row: usize) -> &[u32] {
+        &self.places[self.starts[row]..self.starts[row + 1]]
     }
 }
 

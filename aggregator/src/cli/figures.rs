@@ -1,0 +1,281 @@
+//! How figures are judged and shown: table, JSON, CSV, picture.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use deniable::Params;
+use deniable_aggregator::decode::{Correction, Decoded, Figure, Joint, Method, Options, Share};
+use serde::Serialize;
+
+use super::plot;
+
+/// How a decode is judged and shown, whatever its source.
+#[derive(clap::Args)]
+pub(crate) struct Presentation {
+    /// The significance level of "detected"
+    #[arg(long, default_value_t = 0.05)]
+    alpha: f64,
+    /// What the level means over many candidates
+    #[arg(long, value_enum, default_value_t = Correct::Bonferroni)]
+    correction: Correct,
+    /// How the candidates that are fitted together are chosen
+    #[arg(long, value_enum, default_value_t = Choose::Auto)]
+    method: Choose,
+    /// How to print the figures
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Show every candidate in the table, not only the detected ones
+    #[arg(long)]
+    all: bool,
+    /// Draw the first shares with their intervals to a file that ends in .svg or .png
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Add the covariances of the detected candidates to the JSON
+    #[arg(long)]
+    joint: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Correct {
+    /// The chance of any false detection
+    Bonferroni,
+    /// The same chance, by steps, with a little more power
+    Holm,
+    /// The expected part of false detections among the detected
+    BenjaminiHochberg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Choose {
+    /// All where there are equations enough, else screen
+    Auto,
+    /// Fit all candidates at once
+    All,
+    /// Let in what stands out, in rounds
+    Screen,
+    /// Those with a positive share in a non-negative fit
+    Nonnegative,
+    /// Those on the LASSO path
+    Lasso,
+    /// By the likelihood of whole reports: needs --reports
+    Likelihood,
+}
+
+impl Presentation {
+    /// Whether whole reports are to be decoded by their likelihood.
+    pub(crate) fn likelihood(&self) -> bool {
+        matches!(self.method, Choose::Likelihood)
+    }
+
+    pub(crate) fn options(&self) -> Result<Options> {
+        let correction = match self.correction {
+            Correct::Bonferroni => Correction::Bonferroni,
+            Correct::Holm => Correction::Holm,
+            Correct::BenjaminiHochberg => Correction::BenjaminiHochberg,
+        };
+        let method = match self.method {
+            Choose::Auto | Choose::Likelihood => Method::Auto,
+            Choose::All => Method::All,
+            Choose::Screen => Method::Screen,
+            Choose::Nonnegative => Method::NonNegative,
+            Choose::Lasso => Method::Lasso,
+        };
+        Ok(Options::new(self.alpha)?.correction(correction).method(method).joint(self.joint))
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people: the detected candidates and the totals
+    Table,
+    /// All figures and totals as one object
+    Json,
+    /// All figures, google/rappor's columns first
+    Csv,
+}
+
+/// Prints the figures of reports of `params` to `out`, and draws them if that was asked for.
+pub(crate) fn show(
+    params: &Params,
+    decoded: &Decoded,
+    presentation: &Presentation,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let rows = rows(params, decoded);
+    if let Some(path) = &presentation.plot {
+        let bars: Vec<plot::Bar> = rows.iter().map(Row::bar).collect();
+        plot::draw(path, &bars)?;
+    }
+    match presentation.format {
+        Format::Table => write_table(decoded, &rows, presentation.all, out),
+        Format::Json => write_json(decoded, &rows, out),
+        Format::Csv => write_csv(&rows, out),
+    }
+}
+
+/// A figure as it is printed; google/rappor's columns first, under its names.
+#[derive(Serialize)]
+struct Row {
+    string: String,
+    estimate: f64,
+    std_error: f64,
+    proportion: f64,
+    prop_std_error: f64,
+    prop_low_95: f64,
+    prop_high_95: f64,
+    p_value: f64,
+    detected: bool,
+    p_adjusted: f64,
+    consistent_proportion: f64,
+    /// Reports that one forged report could count for.
+    influence: Option<f64>,
+}
+
+impl Row {
+    fn bar(&self) -> plot::Bar {
+        plot::Bar {
+            name: self.string.clone(),
+            share: 100.0 * self.proportion,
+            low: 100.0 * self.prop_low_95,
+            high: 100.0 * self.prop_high_95,
+            detected: self.detected,
+        }
+    }
+
+    fn new(names: &[String], share: &Share, reports: f64) -> Self {
+        let (prop_low_95, prop_high_95) = share.interval_95();
+        Self {
+            string: names.join(" | "),
+            estimate: share.value * reports,
+            std_error: share.std_error * reports,
+            proportion: share.value,
+            prop_std_error: share.std_error,
+            prop_low_95,
+            prop_high_95,
+            p_value: 1.0,
+            p_adjusted: 1.0,
+            detected: false,
+            consistent_proportion: share.value.clamp(0.0, 1.0),
+            influence: None,
+        }
+    }
+}
+
+fn rows(params: &Params, decoded: &Decoded) -> Vec<Row> {
+    let reports = decoded.reports as f64;
+    let row = |figure: &Figure| Row {
+        p_value: figure.p_value,
+        p_adjusted: figure.p_adjusted,
+        detected: figure.detected,
+        influence: figure.influence.map(|shift| shift * reports),
+        consistent_proportion: figure.consistent,
+        ..Row::new(&figure.names, &figure.share, reports)
+    };
+    let mut rows: Vec<Row> = decoded.figures.iter().map(row).collect();
+    // A report of one bit has two answers, and the candidate is one of them.
+    if let (1, Some(rest), [only]) = (params.bits(), &decoded.unexplained, &mut rows[..]) {
+        let mut other = Row::new(&["FALSE".to_owned()], rest, reports);
+        other.consistent_proportion = 1.0 - only.consistent_proportion;
+        other.p_value = rest.tail();
+        other.p_adjusted = other.p_value;
+        other.detected = other.p_value < decoded.alpha;
+        other.influence = only.influence;
+        rows.push(other);
+        rows.sort_by(|a, b| b.estimate.total_cmp(&a.estimate));
+    }
+    rows
+}
+
+fn write_csv(rows: &[Row], out: &mut dyn Write) -> Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    rows.iter().try_for_each(|row| writer.serialize(row))?;
+    Ok(writer.flush()?)
+}
+
+fn write_json(decoded: &Decoded, rows: &[Row], out: &mut dyn Write) -> Result<()> {
+    #[derive(Serialize)]
+    struct Rest {
+        proportion: f64,
+        std_error: f64,
+    }
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        reports: u64,
+        empty_cohorts: &'a [usize],
+        alpha: f64,
+        detection_limit: f64,
+        fitted: usize,
+        unexplained: Option<Rest>,
+        figures: &'a [Row],
+        /// Of the proportions of the first detected figures.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        covariances: Option<Vec<Vec<f64>>>,
+    }
+    let unexplained =
+        decoded.unexplained.map(|rest| Rest { proportion: rest.value, std_error: rest.std_error });
+    let answer = Answer {
+        reports: decoded.reports,
+        empty_cohorts: &decoded.empty_cohorts,
+        alpha: decoded.alpha,
+        detection_limit: decoded.detection_limit,
+        fitted: decoded.fitted,
+        unexplained,
+        figures: rows,
+        covariances: decoded.joint.as_ref().map(covariances),
+    };
+    serde_json::to_writer_pretty(&mut *out, &answer)?;
+    Ok(writeln!(out)?)
+}
+
+fn covariances(joint: &Joint) -> Vec<Vec<f64>> {
+    (0..joint.size()).map(|i| (0..joint.size()).map(|j| joint.covariance(i, j)).collect()).collect()
+}
+
+fn write_table(decoded: &Decoded, rows: &[Row], all: bool, out: &mut dyn Write) -> Result<()> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["candidate", "reports", "±", "share", "95 % interval", "p-value", "detected"]);
+    for row in rows.iter().filter(|row| all || row.detected) {
+        table.add_row([
+            row.string.clone(),
+            format!("{:.0}", row.estimate),
+            format!("{:.0}", row.std_error),
+            percent(row.proportion),
+            format!("{} to {}", percent(row.prop_low_95), percent(row.prop_high_95)),
+            format!("{:.1e}", row.p_value),
+            if row.detected { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    for column in 1..=5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    writeln!(out, "{table}")?;
+    let detected = rows.iter().filter(|row| row.detected).count();
+    writeln!(
+        out,
+        "{detected} of {} candidates detected among {} reports, at a level of {}.",
+        rows.len(),
+        decoded.reports,
+        decoded.alpha
+    )?;
+    writeln!(out, "A share of {} is detected half of the time.", percent(decoded.detection_limit))?;
+    if let (Some(rest), true) = (&decoded.unexplained, rows.len() == decoded.figures.len()) {
+        let (low, high) = rest.interval_95();
+        let (rest, low, high) = (percent(rest.value), percent(low), percent(high));
+        let whom = if decoded.fitted == rows.len() { "no candidate" } else { "no candidate that stands out" };
+        writeln!(out, "{rest} of the reports are of {whom} (95 % interval {low} to {high}).")?;
+    }
+    if !decoded.empty_cohorts.is_empty() {
+        writeln!(out, "{} cohorts had no reports and were left out.", decoded.empty_cohorts.len())?;
+    }
+    Ok(())
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
