@@ -91,7 +91,7 @@ fn params() -> impl Strategy<Value = Params> {
 }
 
 fn check(test: impl Fn(Params) -> Result<(), TestCaseError>) {
-    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 2000, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[2; 32]);
     TestRunner::new_with_rng(config, rng).run(&params(), test).unwrap();
 }
