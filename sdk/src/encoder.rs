@@ -249,7 +249,8 @@ impl fmt::Debug for Encoder {
     }
 }
 
-/// A value that the parameters have no place for. It names the limit, never a text.
+/// A value that the parameters have no place for. It never holds a text, but may hold a choice or a length: what a device
+/// must not tell, it must not log either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {

@@ -45,7 +45,8 @@ impl Entropy for SystemEntropy {
 
 /// The coins of the instantaneous response.
 ///
-/// It is neither `Clone` nor serializable: the same coins twice would let two reports be subtracted.
+/// It is neither `Clone` nor serializable: the same coins twice would let two reports be subtracted. A process that forks
+/// copies it all the same, so the child must make its own.
 pub struct Randomness(ChaCha8Rng);
 
 impl Randomness {

@@ -37,7 +37,7 @@
 //!
 //! # Precision
 //! p* and q* are exact multiples of 2⁻⁶⁴. Each later step of floating arithmetic is rounded away from zero by at least
-//! its own error, so the printed ε is never below the true one; it exceeds it by less than 10⁻¹³ relative.
+//! its own error, so the printed ε is never below the true one; it exceeds it by less than 10⁻¹³·(1 + ε).
 
 mod composition;
 

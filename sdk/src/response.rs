@@ -40,6 +40,8 @@ pub(crate) struct Sampler {
     /// For each random word to draw, from the least significant: the thresholds' bits, for an input of 0 and of 1.
     masks: [(u64, u64); PRECISION as usize],
     words: usize,
+    /// One wrong value's share of the numbers u, for the direct encoding.
+    part: Part,
 }
 
 impl Sampler {
@@ -51,7 +53,7 @@ impl Sampler {
             let spread = |threshold: u64| 0u64.wrapping_sub(threshold >> i & 1);
             *mask = (spread(zero), spread(one));
         }
-        Self { stage, encoding, bits, masks, words: (PRECISION - skipped) as usize }
+        Self { stage, encoding, bits, masks, words: (PRECISION - skipped) as usize, part: Part::new(zero) }
     }
 
     /// Answers for `signal`, k bits, into `out`, of the same length. Both are bytes with bit i in place i mod 8 of byte
@@ -116,15 +118,33 @@ impl Sampler {
 
     fn respond_direct(&self, signal: &[u8], out: &mut [u8], rng: &mut impl Rng) {
         let draw = rng.next_u64() >> PRECISION;
-        let (zero, one) = (self.stage.zero().numerator(), self.stage.one().numerator());
+        let one = self.stage.one().numerator();
         let truth = place_of_one(signal);
         let kept = u64::from(draw < one);
-        let other = draw.saturating_sub(one) / zero.max(1);
+        let other = self.part.of(draw.saturating_sub(one));
         let other = other + u64::from(other >= truth);
         let answer = kept * truth + (1 - kept) * other;
         for (i, byte) in out.iter_mut().enumerate() {
             *byte = (u64::from(answer / 8 == i as u64) << (answer % 8)) as u8;
         }
+    }
+}
+
+/// Divides numbers of 32 bits by a fixed one with a multiplication, as a division's time may depend on the number.
+///
+/// With the multiplier ⌈2⁶⁴/d⌉ the product exceeds x·2⁶⁴/d by less than x < 2³² ≤ 2⁶⁴/d, so the quotient is exact.
+#[derive(Clone, Debug)]
+struct Part {
+    multiplier: u128,
+}
+
+impl Part {
+    fn new(divisor: u64) -> Self {
+        Self { multiplier: (1u128 << 64).div_ceil(u128::from(divisor.max(1))) }
+    }
+
+    fn of(&self, number: u64) -> u64 {
+        ((u128::from(number) * self.multiplier) >> 64) as u64
     }
 }
 
@@ -227,6 +247,26 @@ mod tests {
         let threshold = |bit: bool| if bit { stage.one().numerator() } else { stage.zero().numerator() };
         let drawn = |number: u64| number >> skipped(stage) << skipped(stage);
         signal.iter().zip(numbers).map(|(bit, number)| drawn(*number) < threshold(*bit)).collect()
+    }
+
+    #[test]
+    fn parts_are_what_a_division_gives() {
+        let mut numbers = ChaCha8Rng::from_seed([4; 32]);
+        for divisor in [1, 2, 3, 1_048_575, (1 << 31) - 1, 1 << 31, u64::from(u32::MAX)] {
+            let part = Part::new(divisor);
+            let edges = [
+                0,
+                divisor - 1,
+                divisor,
+                divisor + 1,
+                u64::from(u32::MAX) / divisor * divisor,
+                u64::from(u32::MAX),
+            ];
+            let random = (0..1000).map(|_| u64::from(numbers.next_u32()));
+            for number in edges.into_iter().filter(|n| *n <= u64::from(u32::MAX)).chain(random) {
+                assert_eq!(part.of(number), number / divisor, "{number} / {divisor}");
+            }
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use deniable::{MetricId, Params, Randomness};
 use deniable_aggregator::audit::{Audit, Auditor, Finding, Plan, Shipped};
 use deniable_aggregator::catalog::Catalog;
 
+use super::parameters;
 use super::progress::Progress;
 
 /// Try to falsify the privacy loss that parameters claim, on the encoder that devices run.
@@ -19,7 +20,8 @@ use super::progress::Progress;
 /// each pair. Fails if a bound is above its claim. A pass is no proof; more trials look closer.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to audit: a metric of the file given by --metrics, or parameters as JSON, or google/rappor's k,h,m,f,p,q
+    /// What to audit: a metric of the file given by --metrics; or parameters, as a .toml or .json file or google/rappor's
+    /// params.csv, as JSON, or as the six numbers k,h,m,f,p,q
     #[arg(value_name = "METRIC|PARAMS")]
     what: String,
     /// File of metrics that METRIC is defined in
@@ -83,7 +85,7 @@ impl Args {
     fn subject(&self) -> Result<(Shipped, Params)> {
         let (metric, version, params) = match &self.metrics {
             Some(file) => self.defined(&Catalog::load(file)?)?,
-            None => (MetricId::new("audit")?, 1, parse_params(&self.what)?),
+            None => (MetricId::new("audit")?, 1, parameters::parse(&self.what)?),
         };
         Ok((Shipped::new(metric, version, params), params))
     }
@@ -101,27 +103,6 @@ impl Args {
             _ => bail!("the file defines no metric {metric}: check its name"),
         }
     }
-}
-
-/// Parameters as JSON, or as six numbers.
-fn parse_params(text: &str) -> Result<Params> {
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).context("these are no parameters");
-    }
-    let numbers: Vec<&str> = text.split(',').map(str::trim).collect();
-    let [k, h, m, f, p, q] = numbers[..] else {
-        bail!(
-            "{text:?} is neither JSON, as in '{{\"encoding\":\"direct\",…}}', nor the six numbers k,h,m,f,p,q; for a metric, give its file with --metrics"
-        );
-    };
-    let whole = |name: &str, text: &str| {
-        text.parse::<usize>().with_context(|| format!("{name} is {text:?}, not a whole number"))
-    };
-    let share = |name: &str, text: &str| {
-        text.parse::<f64>().with_context(|| format!("{name} is {text:?}, not a number"))
-    };
-    let (k, h, m) = (whole("k", k)?, whole("h", h)?, whole("m", m)?);
-    Ok(Params::rappor(k, h, m, share("f", f)?, share("p", p)?, share("q", q)?)?)
 }
 
 fn write_table(audit: &Audit, params: &Params, out: &mut dyn Write) -> Result<()> {
@@ -200,4 +181,45 @@ fn verdict(audit: &Audit) -> Result<()> {
         "the audit refutes {count} of {} claims: {symbol} is at least {bound:.3} for the pair \"{pair}\", but {claim:.3} is claimed; do not ship this encoder",
         audit.findings.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use deniable_aggregator::audit::{Loss, Rate};
+
+    use super::*;
+
+    fn audit(bounds: &[f64]) -> Audit {
+        let finding = |&bound: &f64| Finding {
+            loss: Loss::Infinity,
+            pair: format!("pair of {bound}"),
+            claim: 2.0,
+            bound,
+            event: "bit 0 = 1".to_owned(),
+            likelier: Rate { hits: 9, trials: 10 },
+            rarer: Rate { hits: 1, trials: 10 },
+        };
+        Audit { confidence: 0.999, seed: 7, findings: bounds.iter().map(finding).collect() }
+    }
+
+    #[test]
+    fn a_bound_above_its_claim_is_an_error_that_names_the_worst() {
+        assert!(verdict(&audit(&[0.0, 1.9, 2.0])).is_ok());
+        let message = verdict(&audit(&[1.0, 2.5, 3.25, 2.1])).unwrap_err().to_string();
+        for said in ["refutes 3 of 4", "ε∞", "at least 3.250", "\"pair of 3.25\"", "2.000 is claimed"] {
+            assert!(message.contains(said), "{said}: {message}");
+        }
+    }
+
+    #[test]
+    fn what_refutes_is_marked_in_each_format() {
+        let params = Params::rappor(16, 1, 4, 0.5, 0.25, 0.75).unwrap();
+        let (mut table, mut csv) = (Vec::new(), Vec::new());
+        write_table(&audit(&[1.0, 2.5]), &params, &mut table).unwrap();
+        write_csv(&audit(&[1.0, 2.5]), &mut csv).unwrap();
+        let (table, csv) = (String::from_utf8(table).unwrap(), String::from_utf8(csv).unwrap());
+        assert_eq!(table.lines().filter(|line| line.contains("REFUTED")).count(), 1);
+        assert!(table.contains("99.9 % confidence") && table.contains("seed 7"), "{table}");
+        assert_eq!(csv.lines().filter(|line| line.contains(",true,")).count(), 1, "{csv}");
+    }
 }
