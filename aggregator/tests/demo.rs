@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use deniable::MetricId;
-use deniable_aggregator::store::Store;
+use deniable_aggregator::store::{DiskStore, Store};
 
 #[test]
 fn a_collector_killed_in_the_middle_loses_and_doubles_nothing() {
@@ -37,7 +37,7 @@ fn a_collector_killed_in_the_middle_loses_and_doubles_nothing() {
     assert!(demo.wait().unwrap().success(), "{said}{told}");
     assert!(said.contains("restarts: 1"), "{said}");
 
-    let store = Store::open(&kept.join("store")).unwrap();
+    let store = DiskStore::open(&kept.join("store")).unwrap();
     let holdings = store.holdings().unwrap();
     assert_eq!(holdings.len(), 1);
     assert_eq!(

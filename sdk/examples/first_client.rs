@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "an example speaks to its reader")]
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use deniable::{
     Answers, BatchId, DeviceSecret, Encoder, Epoch, MetricId, Params, Randomness, SystemEntropy, Value,
     WriteKey, write_batch,
@@ -18,8 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let encoder = Encoder::new(MetricId::new("relying_party")?, 1, params, &secret);
 
     let mut randomness = Randomness::from_system()?;
-    let this_week = Epoch(20_000); // The day on which it began, counted from 1970-01-01.
-    let report = encoder.encode(Value::Text("shop.example"), this_week, &mut randomness)?;
+    // An epoch is named by the day on which it began, counted from 1970-01-01.
+    let today = Epoch((SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / 86_400).try_into()?);
+    let report = encoder.encode(Value::Text("shop.example"), today, &mut randomness)?;
 
     // If the answer is lost, send the same bytes again: the collector counts a batch once.
     let batch = write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), vec![report])?;

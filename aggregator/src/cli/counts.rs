@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use deniable::MetricId;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::{Holding, Store};
+use deniable_aggregator::store::{DiskStore, Holding, Store};
 
 use super::selection::Selection;
 
@@ -42,7 +42,7 @@ pub(super) enum Format {
 }
 
 pub(crate) fn run(args: &CountsArgs) -> anyhow::Result<()> {
-    let store = Store::open(&args.store)?;
+    let store = DiskStore::open(&args.store)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match &args.metric {
         None => print_holdings(&mut out, &store.holdings()?, args.format)?,

@@ -8,7 +8,7 @@ use deniable::{MetricId, Params};
 use deniable_aggregator::decode::{Counts, Design, Reports, decode, decode_reports};
 use deniable_aggregator::map_file::{Hashing, read_design};
 use deniable_aggregator::rappor_files;
-use deniable_aggregator::store::Store;
+use deniable_aggregator::store::DiskStore;
 
 use super::figures::{Presentation, show};
 use super::selection::Selection;
@@ -76,7 +76,7 @@ enum Evidence {
 impl Args {
     fn evidence(&self) -> Result<(Params, Design, Evidence)> {
         if let (Some(store), Some(metric)) = (&self.store, &self.metric) {
-            let (params, counts) = self.selection.sum(&Store::open(store)?, metric)?;
+            let (params, counts) = self.selection.sum(&DiskStore::open(store)?, metric)?;
             return Ok((params, self.design(&params)?, Evidence::Counts(counts)));
         }
         let path = self.params.as_deref().expect("clap requires a store or parameters");

@@ -6,7 +6,7 @@ mod population;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -15,7 +15,7 @@ use deniable::{
     Value, WriteKey, write_batch,
 };
 use deniable_aggregator::decode::{self, Decoded, Design, Figure, Options};
-use deniable_aggregator::store::Store;
+use deniable_aggregator::store::{DiskStore, Store};
 use rayon::prelude::*;
 
 use self::collector::Collector;
@@ -48,8 +48,6 @@ const NONE: &str = "(none)";
 /// The privacy losses of one report and of all reports of one value.
 const EPSILON_ONE: f64 = 2.0;
 const EPSILON_INFINITY: f64 = 4.0;
-/// The week of the workload's start, 2024-01-01.
-const EPOCH: Epoch = Epoch(19_723);
 /// Reports in one batch, as a relay would gather them.
 const BATCH: usize = 200;
 /// Candidates that nobody has, to show that they are not found.
@@ -67,12 +65,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let collector = Collector::start(&directory.store(), &directory.metrics())?;
     introduce(&params, &collector);
     let began = Instant::now();
-    report_all(&people, population.hosts(), params, &collector)?;
+    let epoch = today()?;
+    report_all(&people, population.hosts(), (params, epoch), &collector)?;
     let reported = began.elapsed();
     let restarts = collector.kill()?;
 
     let began = Instant::now();
-    let decoded = decode_store(&directory, &params, candidates(&population))?;
+    let decoded = decode_store(&directory, (&params, epoch), candidates(&population))?;
     ensure!(
         decoded.reports == u64::from(args.devices),
         "{} reports were acknowledged, but {} are in the store",
@@ -177,7 +176,7 @@ fn introduce(params: &Params, collector: &Collector) {
 fn report_all(
     people: &[Option<usize>],
     hosts: &[String],
-    params: Params,
+    (params, epoch): (Params, Epoch),
     collector: &Collector,
 ) -> Result<()> {
     let progress = Progress::new("devices reported", people.len() as u64);
@@ -185,7 +184,7 @@ fn report_all(
         let mut randomness = Randomness::from_system()?;
         let reports = devices
             .iter()
-            .map(|host| report(host.map_or(NONE, |host| &hosts[host]), params, &mut randomness))
+            .map(|host| report(host.map_or(NONE, |host| &hosts[host]), (params, epoch), &mut randomness))
             .collect::<Result<Vec<_>>>()?;
         collector.post(&write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), reports)?)?;
         progress.advance(devices.len() as u64);
@@ -193,16 +192,26 @@ fn report_all(
     })
 }
 
-/// One device: it draws its secret, and answers.
-fn report(answer: &str, params: Params, randomness: &mut Randomness) -> Result<Report> {
-    let secret = DeviceSecret::draw(&mut SystemEntropy)?;
-    let encoder = Encoder::new(MetricId::new(METRIC)?, 1, params, &secret);
-    Ok(encoder.encode(Value::Text(answer), EPOCH, randomness)?)
+/// The epoch that begins now: the demo's lasts for a day.
+fn today() -> Result<Epoch> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+    Ok(Epoch(u32::try_from(since_1970.as_secs() / 86_400)?))
 }
 
-fn decode_store(directory: &Directory, params: &Params, candidates: Vec<String>) -> Result<Decoded> {
-    let store = Store::open(&directory.store())?;
-    let counts = store.counts(&MetricId::new(METRIC)?, 1, EPOCH..=EPOCH)?;
+/// One device: it draws its secret, and answers.
+fn report(answer: &str, (params, epoch): (Params, Epoch), randomness: &mut Randomness) -> Result<Report> {
+    let secret = DeviceSecret::draw(&mut SystemEntropy)?;
+    let encoder = Encoder::new(MetricId::new(METRIC)?, 1, params, &secret);
+    Ok(encoder.encode(Value::Text(answer), epoch, randomness)?)
+}
+
+fn decode_store(
+    directory: &Directory,
+    (params, epoch): (&Params, Epoch),
+    candidates: Vec<String>,
+) -> Result<Decoded> {
+    let store = DiskStore::open(&directory.store())?;
+    let counts = store.counts(&MetricId::new(METRIC)?, 1, epoch..=epoch)?;
     let design = Design::of_names(params, candidates)?;
     Ok(decode::decode(params, &counts, &design, &Options::default())?)
 }

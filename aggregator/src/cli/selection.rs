@@ -21,7 +21,7 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// The parameters of `metric` and the sums of the chosen reports.
-    pub(crate) fn sum(&self, store: &Store, metric: &MetricId) -> anyhow::Result<(Params, Counts)> {
+    pub(crate) fn sum(&self, store: &dyn Store, metric: &MetricId) -> anyhow::Result<(Params, Counts)> {
         let (version, params) = self.stream(store, metric)?;
         let mut total: Option<Counts> = None;
         for epochs in disjoint(self.epoch.clone()) {
@@ -34,7 +34,7 @@ impl Selection {
         Ok((params, total.context("no epoch was chosen")?))
     }
 
-    fn stream(&self, store: &Store, metric: &MetricId) -> anyhow::Result<(u32, Params)> {
+    fn stream(&self, store: &dyn Store, metric: &MetricId) -> anyhow::Result<(u32, Params)> {
         let mut streams = store.streams()?;
         streams.retain(|(name, version), _| {
             name == metric && self.version.is_none_or(|chosen| chosen == *version)

@@ -3,12 +3,14 @@
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
+use axum::http::HeaderValue;
 use clap::Args;
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::collect::Collector;
-use deniable_aggregator::store::Store;
+use deniable_aggregator::collect::{Collector, DEFAULT_OPEN_DAYS, Origins, Settings, Window};
+use deniable_aggregator::store::DiskStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -16,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 /// Collects reports over HTTP and counts them in a store.
 ///
 /// Batches are sent to POST /v1/reports and answered when they are durable; a batch that is sent again counts once.
-/// GET /healthz tells whether batches are taken. When ready, one line `listening on http://ADDRESS` is printed.
+/// GET /v1/catalog gives the metrics, GET /healthz tells whether batches are taken. When ready, one line `listening on http://ADDRESS` is printed.
 /// SIGINT and SIGTERM end the collector after the requests that have begun. RUST_LOG sets what is logged.
 #[derive(Args)]
 pub(crate) struct ServeArgs {
@@ -29,6 +31,23 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one. Put a TLS proxy in front of any but the loopback
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Days after its first for which an epoch takes reports. Longer for longer epochs, or devices that are off for long
+    #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_OPEN_DAYS)]
+    open_days: u32,
+    /// Page that may read answers, as https://app.example, or * for all; may be given several times
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<HeaderValue>,
+}
+
+impl ServeArgs {
+    fn settings(&self) -> Settings {
+        let origins = if self.allow_origin.iter().any(|origin| origin == "*") {
+            Origins::Any
+        } else {
+            Origins::Listed(self.allow_origin.clone())
+        };
+        Settings { window: Window::new(self.open_days), origins, ..Settings::default() }
+    }
 }
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
@@ -41,7 +60,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 
 async fn serve(args: &ServeArgs, catalog: Catalog) -> anyhow::Result<()> {
     let listener = listen(args.listen).await?;
-    let collector = Collector::new(Store::create(&args.store)?, catalog)?;
+    let collector = Collector::new(Arc::new(DiskStore::create(&args.store)?), catalog, args.settings())?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = async move {
         tokio::select! {

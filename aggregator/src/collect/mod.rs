@@ -5,29 +5,35 @@
 //!                     (many connections at once)               (one thread)
 //! ```
 //!
-//! Invariants: success is said only after the durable commit of the whole batch; a batch sent again gets the same
-//! success and changes nothing; a refused batch leaves nothing behind. What cannot be taken now is refused with
-//! 503 and `Retry-After`, so waiting batches never hold more memory than the writer's limit. Logs hold no
-//! addresses, no bits and no batch ids.
+//! Invariants: success is said only after the durable commit of a batch; a batch sent again gets the same success and
+//! changes nothing; reports are refused one by one, and what is refused leaves nothing behind. What cannot be taken
+//! now is refused with 503 and `Retry-After`, so that requests never hold more memory than [`Limits`] allow, nor more
+//! connections, nor any of them for longer. Logs hold no addresses, no bits, no keys and no batch ids.
 
+mod body;
+mod clock;
 mod http;
+mod memory;
 mod problem;
+mod published;
+mod server;
+mod settings;
 mod writer;
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
+pub use self::clock::{DEFAULT_OPEN_DAYS, Window};
 pub use self::http::router;
+pub use self::memory::{Held, Memory};
 pub use self::problem::{Kind, Problem};
-pub use self::writer::{DEFAULT_QUEUE_BYTES, Running, Writer, WriterError};
+pub use self::settings::{Limits, Origins, Settings};
+pub use self::writer::{Committed, Running, Writer, WriterError};
 use crate::catalog::Catalog;
 use crate::store::{Store, StoreError};
 
@@ -39,6 +45,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Collector {
     app: Router,
+    limits: Limits,
     writer: Writer,
     running: Running,
 }
@@ -48,49 +55,36 @@ impl Collector {
     ///
     /// # Errors
     /// A [`CollectError`] if the store counts a version under other parameters, or the system gives no thread.
-    pub fn new(store: Store, catalog: Catalog) -> Result<Self, CollectError> {
-        store.declare(catalog.definitions().map(AsRef::as_ref))?;
-        let (writer, running) = Writer::start(store, DEFAULT_QUEUE_BYTES)?;
-        Ok(Self { app: router(Arc::new(catalog), writer.clone()), writer, running })
+    pub fn new(store: Arc<dyn Store>, catalog: Catalog, settings: Settings) -> Result<Self, CollectError> {
+        store.declare(&catalog.definitions().map(AsRef::as_ref).collect::<Vec<_>>())?;
+        let (closed, oldest) = (store.open_from()?, settings.window.oldest());
+        if closed > oldest {
+            tracing::warn!(%closed, %oldest, "the store has closed newer epochs than the clock tells: their reports are refused; check the clock");
+        }
+        let limits = settings.limits;
+        let (writer, running) = Writer::start(store, settings.window.clone())?;
+        Ok(Self { app: router(Arc::new(catalog), writer.clone(), settings), limits, writer, running })
     }
 
     /// Serves on `listener` until `stop` is ready or the store fails, finishes what has begun, and leaves the
     /// store closed.
     ///
     /// # Errors
-    /// A [`CollectError`] if the store or the listener fails.
+    /// A [`CollectError`] if the store fails.
     pub async fn serve(
         self,
         listener: TcpListener,
-        stop: impl Future<Output = ()> + Send + 'static,
+        stop: impl Future<Output = ()>,
     ) -> Result<(), CollectError> {
-        let Self { app, writer, running } = self;
-        let (stopping, stopped) = oneshot::channel();
-        let until = async move {
+        let Self { app, limits, writer, running } = self;
+        let until = async {
             tokio::select! {
                 () = stop => {}
                 () = writer.failed() => {}
             }
             tracing::info!("stopping: finishing the requests that have begun");
-            // If nobody listens, the server has ended already.
-            let _ = stopping.send(());
         };
-        let deadline = async {
-            match stopped.await {
-                Ok(()) => tokio::time::sleep(STOP_TIMEOUT).await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        // A client waits for each answer, so small packets must not wait for more.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "no TCP_NODELAY");
-            }
-        });
-        tokio::select! {
-            served = axum::serve(listener, app).with_graceful_shutdown(until).into_future() => served?,
-            () = deadline => tracing::warn!(seconds = STOP_TIMEOUT.as_secs(), "some requests did not end in time"),
-        }
+        server::serve(app, listener, limits, until, STOP_TIMEOUT).await;
         Ok(running.finish().await?)
     }
 }
@@ -105,7 +99,4 @@ pub enum CollectError {
     /// The writer stopped.
     #[error(transparent)]
     Writer(#[from] WriterError),
-    /// The network or a thread failed.
-    #[error("the collector cannot go on")]
-    Io(#[from] io::Error),
 }

@@ -1,12 +1,15 @@
 //! Refusals as a client reads them: `application/problem+json` of RFC 9457.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use deniable::BatchError;
 use serde::Serialize;
 
+use super::memory::Full;
 use super::writer::WriterError;
-use crate::store::Refusal;
+use crate::store::{Reason, Refused};
 
 /// After how many seconds a client that was refused for now may try again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
@@ -20,16 +23,14 @@ pub enum Kind {
     EmptyBatch,
     /// The body is no batch, or one of another format.
     MalformedBatch,
-    /// A report is none that its metric can have.
-    ImpossibleReport,
+    /// No report of the batch can be counted; the reason is that of the first.
+    Refused(Reason),
     /// The body did not arrive.
     UnreadableBody,
-    /// The metric is not asked here.
-    UnknownMetric,
-    /// The metric is not asked in that version.
-    UnknownVersion,
-    /// The metric version is asked with other parameters.
-    OtherParameters,
+    /// The body did not arrive in time.
+    TooSlow,
+    /// The body is not the gzip or base64url that it is declared as.
+    Undecodable,
     /// The batch is over the limit.
     BatchTooLarge,
     /// The body is not declared as bytes.
@@ -57,27 +58,16 @@ impl Kind {
             Self::MalformedBatch => {
                 (StatusCode::BAD_REQUEST, "urn:deniable:problem:malformed-batch", "The body is no batch")
             }
-            Self::ImpossibleReport => (
-                StatusCode::BAD_REQUEST,
-                "urn:deniable:problem:impossible-report",
-                "A report does not fit its metric",
-            ),
+            Self::Refused(reason) => describe_reason(reason),
             Self::UnreadableBody => {
                 (StatusCode::BAD_REQUEST, "urn:deniable:problem:unreadable-body", "The body did not arrive")
             }
-            Self::UnknownMetric => {
-                (StatusCode::NOT_FOUND, "urn:deniable:problem:unknown-metric", "The metric is not asked here")
+            Self::TooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "urn:deniable:problem:too-slow", "The body took too long")
             }
-            Self::UnknownVersion => (
-                StatusCode::CONFLICT,
-                "urn:deniable:problem:unknown-version",
-                "The metric is not asked in this version",
-            ),
-            Self::OtherParameters => (
-                StatusCode::CONFLICT,
-                "urn:deniable:problem:other-parameters",
-                "The metric is asked with other parameters",
-            ),
+            Self::Undecodable => {
+                (StatusCode::BAD_REQUEST, "urn:deniable:problem:undecodable", "The body cannot be unpacked")
+            }
             Self::BatchTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "urn:deniable:problem:batch-too-large",
@@ -106,17 +96,48 @@ impl Kind {
     }
 }
 
+const fn describe_reason(reason: Reason) -> (StatusCode, &'static str, &'static str) {
+    match reason {
+        Reason::UnknownMetric => {
+            (StatusCode::NOT_FOUND, "urn:deniable:problem:unknown-metric", "The metric is not asked here")
+        }
+        Reason::UnknownVersion => (
+            StatusCode::CONFLICT,
+            "urn:deniable:problem:unknown-version",
+            "The metric is not asked in this version",
+        ),
+        Reason::OtherParameters => (
+            StatusCode::CONFLICT,
+            "urn:deniable:problem:other-parameters",
+            "The metric is asked with other parameters",
+        ),
+        Reason::ImpossibleReport => (
+            StatusCode::BAD_REQUEST,
+            "urn:deniable:problem:impossible-report",
+            "A report does not fit its metric",
+        ),
+        Reason::EpochClosed => {
+            (StatusCode::GONE, "urn:deniable:problem:epoch-closed", "The epoch takes no reports any more")
+        }
+        Reason::EpochAhead => {
+            (StatusCode::BAD_REQUEST, "urn:deniable:problem:epoch-ahead", "The epoch has not begun")
+        }
+    }
+}
+
 /// A refusal: its kind, and what is wrong with this request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     kind: Kind,
     detail: String,
+    /// What was refused of a batch; boxed, as most problems have none.
+    refused: Option<Box<Refused>>,
 }
 
 impl Problem {
     /// Makes a refusal.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: detail.into(), refused: None }
     }
 
     /// Its kind.
@@ -137,24 +158,30 @@ impl From<BatchError> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let kind = match refusal {
-            Refusal::UnknownMetric { .. } => Kind::UnknownMetric,
-            Refusal::UnknownVersion { .. } => Kind::UnknownVersion,
-            Refusal::OtherParameters { .. } => Kind::OtherParameters,
-            Refusal::Cohort { .. } | Refusal::BitsBeyond { .. } | Refusal::Direct { .. } => {
-                Kind::ImpossibleReport
-            }
-        };
-        Self::new(kind, refusal.to_string())
+impl From<Refused> for Problem {
+    /// The refusal of a batch that has no report to count.
+    fn from(refused: Refused) -> Self {
+        match refused.first() {
+            Some(first) => Self {
+                kind: Kind::Refused(first.reason()),
+                detail: first.to_string(),
+                refused: Some(Box::new(refused)),
+            },
+            None => BatchError::Empty.into(),
+        }
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        Self::new(Kind::Busy, full.to_string())
     }
 }
 
 impl From<WriterError> for Problem {
     fn from(error: WriterError) -> Self {
         match error {
-            WriterError::Full => Self::new(Kind::Busy, error.to_string()),
+            WriterError::Closed => Self::new(Kind::Busy, error.to_string()),
             // What failed in the store is for the operator, who finds it in the log.
             WriterError::Stopped | WriterError::Store(_) | WriterError::Thread { .. } => {
                 Self::new(Kind::StoreFailed, WriterError::Stopped.to_string())
@@ -170,12 +197,20 @@ struct Body<'a> {
     title: &'static str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    refused: BTreeMap<&'static str, usize>,
+}
+
+/// Numbers of refused reports, as answers give them.
+pub(super) fn by_reason(refused: &Refused) -> BTreeMap<&'static str, usize> {
+    refused.counts().map(|(reason, reports)| (reason.name(), reports)).collect()
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, name, title) = self.kind.describe();
-        let body = Body { name, title, status: status.as_u16(), detail: &self.detail };
+        let refused = self.refused.as_deref().map(by_reason).unwrap_or_default();
+        let body = Body { name, title, status: status.as_u16(), detail: &self.detail, refused };
         let body = serde_json::to_vec(&body).expect("text and numbers have a JSON form");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();

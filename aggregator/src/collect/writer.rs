@@ -1,23 +1,19 @@
 //! The writer: one thread that commits what many connections bring, as many at a time as have come.
 //!
 //! While one commit is on its way to the disk, the next batches gather; then they share one commit. When nobody
-//! waits, a batch is committed at once. Batches that wait are limited by the memory they hold.
+//! waits, a batch is committed at once.
 
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::store::{Accepted, Day, Outcome, Store, StoreError};
-
-/// The most bytes of batches that wait for a commit: 64 MiB, a few seconds of heavy traffic.
-pub const DEFAULT_QUEUE_BYTES: usize = 64 << 20;
-
-/// What a waiting batch takes beside its reports, so that many tiny ones are limited too.
-const JOB_BYTES: usize = 512;
+use super::clock::Window;
+use super::memory::Held;
+use crate::store::{Accepted, Outcome, Store, StoreError};
 
 /// The most batches in one commit, so that the first of them does not wait for long.
 const GROUP_BATCHES: usize = 4096;
@@ -26,7 +22,7 @@ const GROUP_BATCHES: usize = 4096;
 struct Job {
     batch: Accepted,
     answer: oneshot::Sender<Outcome>,
-    memory: OwnedSemaphorePermit,
+    memory: Held,
 }
 
 /// What the writer is told.
@@ -35,11 +31,19 @@ enum Message {
     Stop,
 }
 
+/// When a batch was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// By this commit.
+    Now,
+    /// When it came first.
+    Before,
+}
+
 /// The way to the writer.
 #[derive(Clone, Debug)]
 pub struct Writer {
     messages: mpsc::UnboundedSender<Message>,
-    memory: Arc<Semaphore>,
     failed: watch::Receiver<bool>,
 }
 
@@ -51,21 +55,19 @@ pub struct Running {
 }
 
 impl Writer {
-    /// Starts a writer on `store`. Batches that wait hold at most `queue_bytes` bytes.
+    /// Starts a writer on `store`, which closes the epochs that leave `window`.
     ///
     /// # Errors
     /// [`WriterError::Thread`] if the system gives no thread.
-    pub fn start(store: Store, queue_bytes: usize) -> Result<(Self, Running), WriterError> {
-        Self::start_with(queue_bytes, move |batches| commit(&store, batches))
+    pub fn start(store: Arc<dyn Store>, window: Window) -> Result<(Self, Running), WriterError> {
+        Self::start_with(move |batches| commit(&*store, &window, batches))
     }
 
     fn start_with(
-        queue_bytes: usize,
         commit: impl FnMut(&[Accepted]) -> Result<Vec<Outcome>, StoreError> + Send + 'static,
     ) -> Result<(Self, Running), WriterError> {
         let (messages, waiting) = mpsc::unbounded_channel();
         let (fail, failed) = watch::channel(false);
-        let memory = Arc::new(Semaphore::new(queue_bytes.min(Semaphore::MAX_PERMITS)));
         let thread = thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
@@ -77,21 +79,23 @@ impl Writer {
             })
             .map_err(|source| WriterError::Thread { source })?;
         let running = Running { thread, messages: messages.clone() };
-        Ok((Self { messages, memory, failed }, running))
+        Ok((Self { messages, failed }, running))
     }
 
-    /// Has a batch committed, and returns when it is durable.
+    /// Has a batch committed, and returns when it is durable. The `memory` that it holds is given back then.
     ///
     /// # Errors
-    /// [`WriterError::Full`] if the limit is reached, so the batch was not taken; [`WriterError::Stopped`] if the
-    /// store failed before or while it was committed, so it may or may not be counted.
-    pub async fn commit(&self, batch: Accepted, size_bytes: usize) -> Result<Outcome, WriterError> {
-        let bytes = u32::try_from(size_bytes + JOB_BYTES).unwrap_or(u32::MAX);
-        let memory = Arc::clone(&self.memory).try_acquire_many_owned(bytes).map_err(|_| WriterError::Full)?;
+    /// [`WriterError::Closed`] if an epoch of the batch was closed since it was checked, so nothing is counted;
+    /// [`WriterError::Stopped`] if the store failed before or while it was committed, so it may or may not be counted.
+    pub async fn commit(&self, batch: Accepted, memory: Held) -> Result<Committed, WriterError> {
         let (answer, outcome) = oneshot::channel();
         let job = Job { batch, answer, memory };
         self.messages.send(Message::Commit(job)).map_err(|_| WriterError::Stopped)?;
-        outcome.await.map_err(|_| WriterError::Stopped)
+        match outcome.await.map_err(|_| WriterError::Stopped)? {
+            Outcome::Counted => Ok(Committed::Now),
+            Outcome::Duplicate => Ok(Committed::Before),
+            Outcome::Closed => Err(WriterError::Closed),
+        }
     }
 
     /// Says whether the writer takes batches.
@@ -154,9 +158,9 @@ fn write(
     Ok(())
 }
 
-fn commit(store: &Store, batches: &[Accepted]) -> Result<Vec<Outcome>, StoreError> {
+fn commit(store: &dyn Store, window: &Window, batches: &[Accepted]) -> Result<Vec<Outcome>, StoreError> {
     let started = Instant::now();
-    let outcomes = store.commit(batches, Day::of(SystemTime::now())).inspect_err(|error| {
+    let outcomes = store.commit(batches, window.oldest()).inspect_err(|error| {
         tracing::error!(%error, cause = ?error, "the store failed: no further batch is taken");
     })?;
     let reports: usize = batches.iter().map(Accepted::report_count).sum();
@@ -169,9 +173,9 @@ fn commit(store: &Store, batches: &[Accepted]) -> Result<Vec<Outcome>, StoreErro
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WriterError {
-    /// Too many batches wait.
-    #[error("too many batches wait to be stored: send this one again later")]
-    Full,
+    /// An epoch was closed in the meantime.
+    #[error("an epoch of this batch was closed just now: send it again, for the rest to be counted")]
+    Closed,
     /// The writer has ended.
     #[error("the store has stopped: send this batch again later, under the same id")]
     Stopped,
@@ -210,14 +214,14 @@ mod tests {
         let mut randomness = Randomness::from_system().unwrap();
         let report = encoder.encode(Value::Choice(0), Epoch(1), &mut randomness).unwrap();
         let body = write_batch(WriteKey::NONE, BatchId([0; 16]), vec![report]).unwrap();
-        Accepted::check(&Batch::parse(&body).unwrap(), &catalog).unwrap()
+        Accepted::check(&Batch::parse(&body).unwrap(), &catalog, &(Epoch(1)..=Epoch(1))).accepted
     }
 
     /// A writer whose commits tell their size and then wait for a word.
-    fn held_writer(queue_bytes: usize) -> (Writer, Running, blocking::Receiver<usize>, blocking::Sender<()>) {
+    fn held_writer() -> (Writer, Running, blocking::Receiver<usize>, blocking::Sender<()>) {
         let (told, sizes) = blocking::channel();
         let (go, word) = blocking::channel();
-        let (writer, running) = Writer::start_with(queue_bytes, move |batches| {
+        let (writer, running) = Writer::start_with(move |batches| {
             told.send(batches.len()).unwrap();
             word.recv().unwrap();
             Ok(vec![Outcome::Counted; batches.len()])
@@ -228,66 +232,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_is_committed_at_once_and_those_that_wait_meanwhile_share_the_next_commit() {
-        let (writer, running, sizes, go) = held_writer(1 << 20);
-        let first = writer.commit(accepted(), 100);
+        let (writer, running, sizes, go) = held_writer();
+        let first = writer.commit(accepted(), Held::default());
         tokio::pin!(first);
         // A commit sends its batch when it is first asked for its result.
         assert!(ask(&mut first).await.is_none());
         assert_eq!(sizes.recv().unwrap(), 1);
-        let mut others: Vec<_> = (0..50).map(|_| Box::pin(writer.commit(accepted(), 100))).collect();
+        let mut others: Vec<_> =
+            (0..50).map(|_| Box::pin(writer.commit(accepted(), Held::default()))).collect();
         for other in &mut others {
             assert!(ask(other).await.is_none());
         }
         go.send(()).unwrap();
-        assert_eq!(first.await.unwrap(), Outcome::Counted);
+        assert_eq!(first.await.unwrap(), Committed::Now);
         assert_eq!(sizes.recv().unwrap(), 50);
         go.send(()).unwrap();
         for other in others {
-            assert_eq!(other.await.unwrap(), Outcome::Counted);
+            assert_eq!(other.await.unwrap(), Committed::Now);
         }
         running.finish().await.unwrap();
         assert!(sizes.try_recv().is_err(), "there was a third commit");
     }
 
     #[tokio::test]
-    async fn batches_that_wait_are_limited_by_the_memory_they_hold() {
-        let (writer, running, sizes, go) = held_writer(3 * (100 + JOB_BYTES));
-        let mut taken: Vec<_> = (0..3).map(|_| Box::pin(writer.commit(accepted(), 100))).collect();
-        for batch in &mut taken {
-            assert!(ask(batch).await.is_none());
-        }
-        assert!(matches!(writer.commit(accepted(), 100).await, Err(WriterError::Full)));
-        // One commit or two, as the thread was early or late.
-        let mut committed = 0;
-        while committed < 3 {
-            committed += sizes.recv().unwrap();
-            go.send(()).unwrap();
-        }
-        for batch in taken {
-            batch.await.unwrap();
-        }
-        let again = writer.commit(accepted(), 100);
-        go.send(()).unwrap();
-        assert_eq!(again.await.unwrap(), Outcome::Counted);
-        running.finish().await.unwrap();
-    }
-
-    #[tokio::test]
     async fn after_a_failed_commit_nothing_is_called_a_success() {
         let dir = PathBuf::from("gone");
         let (writer, running) =
-            Writer::start_with(1 << 20, move |_| Err(StoreError::NoStore { dir: dir.clone() })).unwrap();
-        assert!(matches!(writer.commit(accepted(), 100).await, Err(WriterError::Stopped)));
+            Writer::start_with(move |_| Err(StoreError::NoStore { dir: dir.clone() })).unwrap();
+        assert!(matches!(writer.commit(accepted(), Held::default()).await, Err(WriterError::Stopped)));
         writer.failed().await;
         assert!(!writer.is_running());
-        assert!(matches!(writer.commit(accepted(), 100).await, Err(WriterError::Stopped)));
+        assert!(matches!(writer.commit(accepted(), Held::default()).await, Err(WriterError::Stopped)));
         assert!(matches!(running.finish().await, Err(WriterError::Store(_))));
     }
 
     #[tokio::test]
     async fn a_writer_that_is_told_to_finish_commits_what_it_took() {
-        let (writer, running, sizes, go) = held_writer(1 << 20);
-        let mut taken: Vec<_> = (0..5).map(|_| Box::pin(writer.commit(accepted(), 100))).collect();
+        let (writer, running, sizes, go) = held_writer();
+        let mut taken: Vec<_> =
+            (0..5).map(|_| Box::pin(writer.commit(accepted(), Held::default()))).collect();
         for batch in &mut taken {
             assert!(ask(batch).await.is_none());
         }
@@ -295,9 +278,9 @@ mod tests {
         running.finish().await.unwrap();
         assert_eq!(sizes.try_iter().sum::<usize>(), 5);
         for batch in taken {
-            assert_eq!(batch.await.unwrap(), Outcome::Counted);
+            assert_eq!(batch.await.unwrap(), Committed::Now);
         }
-        assert!(matches!(writer.commit(accepted(), 100).await, Err(WriterError::Stopped)));
+        assert!(matches!(writer.commit(accepted(), Held::default()).await, Err(WriterError::Stopped)));
     }
 
     /// Asks once whether a result is there.

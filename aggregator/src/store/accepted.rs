@@ -1,5 +1,9 @@
 //! Batches that were checked against the catalog, ready to be counted.
+//!
+//! Reports are checked one by one: what fits is kept, what does not is refused with its reason, and neither holds up
+//! the other.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use deniable::{Batch, BatchId, Encoding, Epoch, MetricId, Params, Section, fits};
@@ -7,7 +11,41 @@ use thiserror::Error;
 
 use crate::catalog::{Catalog, Definition};
 
-/// A batch in which every report fits its metric's definition.
+/// A batch after its check: what can be counted, and what was refused.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The reports that fit; perhaps none.
+    pub accepted: Accepted,
+    /// The others.
+    pub refused: Refused,
+}
+
+/// How many reports of a batch were refused, by reason, and the first refusal in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    counts: [usize; Reason::ALL.len()],
+    first: Option<Refusal>,
+}
+
+impl Refused {
+    fn add(&mut self, refusal: Refusal, reports: usize) {
+        self.counts[refusal.reason() as usize] += reports;
+        self.first.get_or_insert(refusal);
+    }
+
+    /// The reasons that occurred, with the number of reports refused for each.
+    pub fn counts(&self) -> impl Iterator<Item = (Reason, usize)> {
+        let count = |reason: Reason| (reason, self.counts[reason as usize]);
+        Reason::ALL.into_iter().map(count).filter(|(_, reports)| *reports > 0)
+    }
+
+    /// The first refusal, which says what to do about it.
+    pub fn first(&self) -> Option<&Refusal> {
+        self.first.as_ref()
+    }
+}
+
+/// The reports of a batch that fit their metrics' definitions.
 ///
 /// Only [`Accepted::check`] makes one, so what counts it never checks again.
 #[derive(Clone, Debug)]
@@ -26,22 +64,38 @@ pub(super) struct AcceptedSection {
 }
 
 impl Accepted {
-    /// Checks a batch as a whole: if one report is wrong, none is taken.
-    ///
-    /// # Errors
-    /// A [`Refusal`] that gives the value, the limit and the remedy.
-    pub fn check(batch: &Batch<'_>, catalog: &Catalog) -> Result<Self, Refusal> {
-        let sections = batch
-            .sections()
-            .iter()
-            .map(|section| AcceptedSection::check(section, catalog))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { id: batch.id(), sections })
+    /// Checks every report of a batch against its definition and the epochs that are `open`.
+    pub fn check(batch: &Batch<'_>, catalog: &Catalog, open: &RangeInclusive<Epoch>) -> Checked {
+        let mut refused = Refused::default();
+        let mut sections = Vec::with_capacity(batch.sections().len());
+        for section in batch.sections() {
+            match find(section, catalog).and_then(|found| check_epoch(section, open).map(|()| found)) {
+                Ok(definition) => {
+                    let accepted = AcceptedSection::check(section, definition, &mut refused);
+                    if !accepted.records.is_empty() {
+                        sections.push(accepted);
+                    }
+                }
+                Err(refusal) => refused.add(refusal, section.len()),
+            }
+        }
+        Checked { accepted: Self { id: batch.id(), sections }, refused }
     }
 
     /// The number of reports.
     pub fn report_count(&self) -> usize {
         self.sections.iter().map(|section| section.records().len()).sum()
+    }
+
+    /// Says whether no report was accepted.
+    pub fn is_empty(&self) -> bool {
+        self.sections.is_empty()
+    }
+
+    /// The oldest and the newest epoch of its reports; none if it has no reports.
+    pub(super) fn epochs(&self) -> Option<(Epoch, Epoch)> {
+        let epochs = || self.sections.iter().map(|section| section.epoch);
+        epochs().min().zip(epochs().max())
     }
 
     pub(super) fn id(&self) -> BatchId {
@@ -54,34 +108,17 @@ impl Accepted {
 }
 
 impl AcceptedSection {
-    fn check(section: &Section<'_>, catalog: &Catalog) -> Result<Self, Refusal> {
-        let stream = section.stream();
-        let (metric, version) = (stream.metric(), stream.version());
-        let Some(definition) = catalog.get(metric, version) else {
-            let known: Vec<_> = catalog.versions(metric).map(|v| v.to_string()).collect();
-            return Err(if known.is_empty() {
-                Refusal::UnknownMetric { metric: metric.clone() }
-            } else {
-                Refusal::UnknownVersion { metric: metric.clone(), version, known: known.join(", ") }
-            });
-        };
-        if stream != definition.stream() {
-            return Err(Refusal::OtherParameters {
-                metric: metric.clone(),
-                version,
-                found: stream.fingerprint().to_string(),
-                expected: definition.stream().fingerprint().to_string(),
-            });
-        }
-        let mut records = Vec::with_capacity(section.len() * (2 + stream.bit_bytes()));
+    fn check(section: &Section<'_>, definition: &Arc<Definition>, refused: &mut Refused) -> Self {
+        let mut records = Vec::with_capacity(section.len() * (2 + section.stream().bit_bytes()));
         for (cohort, bits) in section.reports() {
-            if !fits(definition.params(), cohort, bits) {
-                return Err(misfit(metric, definition.params(), cohort, bits));
+            if fits(definition.params(), cohort, bits) {
+                records.extend_from_slice(&cohort.to_le_bytes());
+                records.extend_from_slice(bits);
+            } else {
+                refused.add(misfit(section.stream().metric(), definition.params(), cohort, bits), 1);
             }
-            records.extend_from_slice(&cohort.to_le_bytes());
-            records.extend_from_slice(bits);
         }
-        Ok(Self { definition: Arc::clone(definition), epoch: section.epoch(), records })
+        Self { definition: Arc::clone(definition), epoch: section.epoch(), records }
     }
 
     /// The cohort and the bits of each report.
@@ -91,6 +128,41 @@ impl AcceptedSection {
             (u16::from_le_bytes([cohort[0], cohort[1]]), bits)
         })
     }
+}
+
+/// The definition that a section names.
+fn find<'a>(section: &Section<'_>, catalog: &'a Catalog) -> Result<&'a Arc<Definition>, Refusal> {
+    let stream = section.stream();
+    let (metric, version) = (stream.metric(), stream.version());
+    let Some(definition) = catalog.get(metric, version) else {
+        let known: Vec<_> = catalog.versions(metric).map(|v| v.to_string()).collect();
+        return Err(if known.is_empty() {
+            Refusal::UnknownMetric { metric: metric.clone() }
+        } else {
+            Refusal::UnknownVersion { metric: metric.clone(), version, known: known.join(", ") }
+        });
+    };
+    if stream != definition.stream() {
+        return Err(Refusal::OtherParameters {
+            metric: metric.clone(),
+            version,
+            found: stream.fingerprint().to_string(),
+            expected: definition.stream().fingerprint().to_string(),
+        });
+    }
+    Ok(definition)
+}
+
+fn check_epoch(section: &Section<'_>, open: &RangeInclusive<Epoch>) -> Result<(), Refusal> {
+    let (metric, epoch) = (section.stream().metric(), section.epoch());
+    let (oldest, newest) = (*open.start(), *open.end());
+    if epoch < oldest {
+        return Err(Refusal::EpochClosed { metric: metric.clone(), epoch, oldest });
+    }
+    if epoch > newest {
+        return Err(Refusal::EpochAhead { metric: metric.clone(), epoch, newest });
+    }
+    Ok(())
 }
 
 /// Says why a report does not fit, without saying what it holds.
@@ -108,7 +180,7 @@ fn misfit(metric: &MetricId, params: &Params, cohort: u16, bits: &[u8]) -> Refus
     Refusal::BitsBeyond { metric, bits: k }
 }
 
-/// A batch that the catalog has no place for.
+/// A report that is not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -174,4 +246,83 @@ pub enum Refusal {
         /// The bits that are set.
         ones: u32,
     },
+    /// The epoch takes no reports any more.
+    #[error(
+        "a report to metric {metric} is of epoch {epoch}, but the oldest that is still open is {oldest} (days since 1970-01-01): drop it"
+    )]
+    EpochClosed {
+        /// The metric.
+        metric: MetricId,
+        /// The epoch of the report.
+        epoch: Epoch,
+        /// The oldest open epoch.
+        oldest: Epoch,
+    },
+    /// The epoch has not begun.
+    #[error(
+        "a report to metric {metric} is of epoch {epoch}, but the newest that has begun is {newest} (days since 1970-01-01): correct the device's clock"
+    )]
+    EpochAhead {
+        /// The metric.
+        metric: MetricId,
+        /// The epoch of the report.
+        epoch: Epoch,
+        /// The newest open epoch.
+        newest: Epoch,
+    },
+}
+
+impl Refusal {
+    /// Its reason.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::UnknownMetric { .. } => Reason::UnknownMetric,
+            Self::UnknownVersion { .. } => Reason::UnknownVersion,
+            Self::OtherParameters { .. } => Reason::OtherParameters,
+            Self::Cohort { .. } | Self::BitsBeyond { .. } | Self::Direct { .. } => Reason::ImpossibleReport,
+            Self::EpochClosed { .. } => Reason::EpochClosed,
+            Self::EpochAhead { .. } => Reason::EpochAhead,
+        }
+    }
+}
+
+/// Why reports are refused. The names are part of the protocol and stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The metric is not asked here.
+    UnknownMetric,
+    /// The metric is not asked in that version.
+    UnknownVersion,
+    /// The metric version is asked with other parameters.
+    OtherParameters,
+    /// The report is none that its metric can have.
+    ImpossibleReport,
+    /// The epoch takes no reports any more.
+    EpochClosed,
+    /// The epoch has not begun.
+    EpochAhead,
+}
+
+impl Reason {
+    /// Every reason, in the order of their places.
+    pub const ALL: [Self; 6] = [
+        Self::UnknownMetric,
+        Self::UnknownVersion,
+        Self::OtherParameters,
+        Self::ImpossibleReport,
+        Self::EpochClosed,
+        Self::EpochAhead,
+    ];
+
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownMetric => "unknown-metric",
+            Self::UnknownVersion => "unknown-version",
+            Self::OtherParameters => "other-parameters",
+            Self::ImpossibleReport => "impossible-report",
+            Self::EpochClosed => "epoch-closed",
+            Self::EpochAhead => "epoch-ahead",
+        }
+    }
 }

@@ -8,24 +8,38 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `deniable` | `"format"` | the format's number, u32 |
+//! | | `"open-from"` | the oldest epoch that takes reports, u32; all take them if it is missing |
 //! | `streams` | metric (text), version (u32) | fingerprint of the parameters (8 bytes), the parameters as JSON (text) |
-//! | `batches` | batch id (16 bytes) | the day on which it was first seen, u32, days since 1970-01-01 UTC |
+//! | `batches-S` | batch id (16 bytes) | nothing |
 //! | `counts` | metric (text), version (u32), epoch (u32), cohort (u16) | a row, see below |
+//! | `totals` | metric (text), version (u32), epoch (u32) | the reports of all its rows, u64 |
+//!
+//! A batch id lies in the table of its newest counted epoch e: S = ⌊e/16⌋ in decimal. The table is dropped when all
+//! its epochs are closed.
 //!
 //! A row has 8 · (1 + k) bytes, all u64 little-endian: the number of reports, then for each bit from 0 to k − 1 the
 //! number of reports in which it was set. A cohort without reports has no row.
 //!
 //! # What is not there
-//! No report, no time finer than the day of a batch, and nothing that leads from a batch id to counts: after its
-//! commit a batch is part of sums. redb reuses freed pages late, so a copy of the file can hold earlier sums
+//! No report, no time but epochs, and nothing that leads from a batch id to counts: after its commit a batch is part
+//! of sums. redb reuses freed pages late, so a copy of the file can hold earlier sums
 //! beside the current ones; protect the file as you would protect the reports on their way.
 
 use redb::TableDefinition;
+
+use super::fold::add_reports;
 
 /// The format that this program writes and reads.
 pub(super) const FORMAT: u32 = 1;
 /// The key of the format's number.
 pub(super) const FORMAT_KEY: &str = "format";
+/// The key of the oldest epoch that takes reports.
+pub(super) const FLOOR_KEY: &str = "open-from";
+/// The epochs whose batch ids share a table. Each batch is looked up in every table, so there should be few; each is
+/// kept until its last epoch is closed, so it should not be long.
+pub(super) const SPAN_EPOCHS: u32 = 16;
+/// What the names of tables of batch ids begin with.
+pub(super) const IDS: &str = "batches-";
 /// The database.
 pub(super) const FILE: &str = "store.redb";
 /// The database while it is being made.
@@ -37,8 +51,19 @@ pub(super) type RowKey<'a> = (&'a str, u32, u32, u16);
 pub(super) const META: TableDefinition<'_, &str, u32> = TableDefinition::new("deniable");
 pub(super) const STREAMS: TableDefinition<'_, (&str, u32), (&[u8; 8], &str)> =
     TableDefinition::new("streams");
-pub(super) const BATCHES: TableDefinition<'_, &[u8; 16], u32> = TableDefinition::new("batches");
 pub(super) const COUNTS: TableDefinition<'_, RowKey<'static>, &[u8]> = TableDefinition::new("counts");
+pub(super) const TOTALS: TableDefinition<'_, (&str, u32, u32), u64> = TableDefinition::new("totals");
+
+/// The table of batch ids of that name.
+pub(super) fn ids(name: &str) -> TableDefinition<'_, &'static [u8; 16], ()> {
+    TableDefinition::new(name)
+}
+
+/// The last epoch whose batch ids lie in the table of that name; `None` if it is no table of batch ids.
+pub(super) fn last_epoch(name: &str) -> Option<u32> {
+    let span: u32 = name.strip_prefix(IDS)?.parse().ok()?;
+    Some(span.saturating_mul(SPAN_EPOCHS).saturating_add(SPAN_EPOCHS - 1))
+}
 
 /// The sums of one cohort, as they are worked on in memory.
 #[derive(Debug, Default)]
@@ -69,14 +94,9 @@ impl Row {
         self.ones.iter().all(|&count| count <= self.reports).then_some(())
     }
 
-    /// Counts one report, which was checked to set no bit beyond k.
-    pub(super) fn add(&mut self, bits: &[u8]) {
-        self.reports += 1;
-        for (counts, &byte) in self.ones.chunks_mut(8).zip(bits) {
-            for (bit, count) in counts.iter_mut().enumerate() {
-                *count += u64::from(byte >> bit & 1);
-            }
-        }
+    /// Counts reports, which were checked to set no bit beyond k.
+    pub(super) fn add<'a>(&mut self, reports: impl IntoIterator<Item = &'a [u8]>) {
+        self.reports += add_reports(&mut self.ones, reports);
     }
 
     /// Writes the row behind what `out` held, which is cleared.
@@ -100,7 +120,7 @@ mod tests {
                 let mut report = vec![0u8; k.div_ceil(8)];
                 report[bit / 8] |= 1 << (bit % 8);
                 // Bit i is set in one report, or in two if i is odd.
-                (0..=bit % 2).for_each(|_| row.add(&report));
+                (0..=bit % 2).for_each(|_| row.add([report.as_slice()]));
             }
             row.write(&mut bytes);
             assert_eq!(bytes.len(), 8 * (1 + k));

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use deniable_aggregator::store::Store;
+use deniable_aggregator::store::DiskStore;
 
 use crate::process::{Client, Reply, Site};
 use crate::support::{Choices, batch, exactly_once, planted, planted_counts};
@@ -131,7 +131,7 @@ fn sigkill_loses_no_acknowledged_batch_and_repeats_none() {
             assert_eq!(acknowledgements.iter().take(after).count(), after, "the work ended before the kill");
             collector.kill();
             // Between two lives, the file holds whole batches, and each at most once.
-            let counted = planted_counts(&Store::open(&site.store()).unwrap()).unwrap();
+            let counted = planted_counts(&DiskStore::open(&site.store()).unwrap()).unwrap();
             assert!(counted.values().all(|times| *times == 1), "{counted:?}");
             for n in &work.lock().acknowledged {
                 assert!(counted.contains_key(n), "batch {n} was acknowledged and is lost");
@@ -143,5 +143,5 @@ fn sigkill_loses_no_acknowledged_batch_and_repeats_none() {
         acknowledgements.iter().for_each(drop);
         collector.kill();
     });
-    exactly_once(&Store::open(&site.store()).unwrap(), 0..BATCHES).unwrap();
+    exactly_once(&DiskStore::open(&site.store()).unwrap(), 0..BATCHES).unwrap();
 }

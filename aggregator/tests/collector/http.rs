@@ -1,31 +1,40 @@
 //! The collector's answers, without a socket.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
+use base64::Engine;
+use base64::prelude::{BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
 use deniable::MAX_BATCH_BYTES;
-use deniable_aggregator::collect::{DEFAULT_QUEUE_BYTES, Writer, router};
-use deniable_aggregator::store::Store;
+use deniable_aggregator::collect::{Limits, Origins, Settings, Writer, router};
+use deniable_aggregator::store::{DiskStore, Store};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{Section, batch, catalog, exactly_once, planted};
+use crate::support::{Section, batch, catalog, exactly_once, planted, today};
 
 /// Runs requests against a collector, and gives back its store.
-async fn with_collector<F: Future<Output = ()>>(
+async fn with_settings<F: Future<Output = ()>>(
     dir: &Path,
-    queue_bytes: usize,
+    settings: Settings,
     requests: impl FnOnce(Router) -> F,
-) -> Store {
-    let store = Store::create(dir).unwrap();
-    store.declare(catalog().definitions().map(AsRef::as_ref)).unwrap();
-    let (writer, running) = Writer::start(store, queue_bytes).unwrap();
-    requests(router(Arc::new(catalog()), writer)).await;
+) -> DiskStore {
+    let store = Arc::new(DiskStore::create(dir).unwrap());
+    store.declare(&catalog().definitions().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
+    let (writer, running) = Writer::start(store, settings.window.clone()).unwrap();
+    requests(router(Arc::new(catalog()), writer, settings)).await;
     running.finish().await.unwrap();
-    Store::open(dir).unwrap()
+    DiskStore::open(dir).unwrap()
+}
+
+async fn with_collector<F: Future<Output = ()>>(dir: &Path, requests: impl FnOnce(Router) -> F) -> DiskStore {
+    with_settings(dir, Settings::default(), requests).await
 }
 
 struct Answer {
@@ -57,12 +66,12 @@ async fn a_batch_sent_again_gets_the_same_success_and_counts_once() {
         let body = batch(1, &planted(1));
         let first = post(&app, body.clone()).await;
         assert_eq!((first.status, &*first.media_type), (StatusCode::OK, "application/json"));
-        assert_eq!(first.body, json!({ "status": "accepted", "reports": 3 }));
+        assert_eq!(first.body, json!({ "status": "accepted", "reports": 3, "refused": {} }));
         let again = post(&app, body).await;
         assert_eq!(again.status, StatusCode::OK);
-        assert_eq!(again.body, json!({ "status": "duplicate", "reports": 3 }));
+        assert_eq!(again.body, json!({ "status": "duplicate", "reports": 3, "refused": {} }));
     };
-    exactly_once(&with_collector(dir.path(), DEFAULT_QUEUE_BYTES, send).await, [1]).unwrap();
+    exactly_once(&with_collector(dir.path(), send).await, [1]).unwrap();
 }
 
 #[tokio::test]
@@ -84,17 +93,25 @@ async fn many_at_once_are_each_answered_for_themselves() {
         }
         assert_eq!(accepted, 100);
     };
-    exactly_once(&with_collector(dir.path(), DEFAULT_QUEUE_BYTES, send).await, 0..100).unwrap();
+    exactly_once(&with_collector(dir.path(), send).await, 0..100).unwrap();
 }
 
-/// Each refused body: status, name of the problem, and what its detail must give.
+/// Cohort and bits.
+type Record = (u16, Vec<u8>);
+
+/// Each body of which nothing is counted: status, name of the problem, and what its detail must give.
 fn refused() -> Vec<(Vec<u8>, u16, &'static str, &'static [&'static str])> {
-    let good = Section::of("host", 2, 20_000, &[(0, &[1]), (3, &[11])]);
+    let good = Section::of("host", 2, today(), &[(0, &[1]), (3, &[11])]);
     let with = |change: &dyn Fn(&mut Section)| {
-        // A good section goes first: it must not be counted either.
         let mut bad = good.clone();
         change(&mut bad);
-        batch(77, &[good.clone(), bad])
+        batch(77, &[bad])
+    };
+    let report = |change: &dyn Fn(&mut Record)| {
+        with(&|section| {
+            section.records.truncate(1);
+            change(&mut section.records[0]);
+        })
     };
     let whole = batch(77, &planted(7));
     let mut longer = whole.clone();
@@ -108,19 +125,23 @@ fn refused() -> Vec<(Vec<u8>, u16, &'static str, &'static [&'static str])> {
         (with(&|s| s.fingerprint = [7; 8]), 409, "other-parameters", &["0707070707070707", "new version"]),
         (with(&|s| s.bits = 13), 409, "other-parameters", &["host"]),
         (with(&|s| s.bits = 5000), 400, "malformed-batch", &["5000", "4096"]),
-        (with(&|s| s.records[1].0 = 4), 400, "impossible-report", &["cohort 4", "4 cohorts"]),
-        (with(&|s| s.records[1].1[1] |= 1 << 4), 400, "impossible-report", &["12", "unused places"]),
-        (with(&|s| s.records[0].1[1] |= 1 << 7), 400, "impossible-report", &["12"]),
+        (report(&|r| r.0 = 4), 400, "impossible-report", &["cohort 4", "4 cohorts"]),
+        (report(&|r| r.1[1] |= 1 << 4), 400, "impossible-report", &["12", "unused places"]),
+        (report(&|r| r.1[1] |= 1 << 7), 400, "impossible-report", &["12"]),
+        (with(&|s| s.epoch = today() + 2), 400, "epoch-ahead", &["clock", "1970-01-01"]),
+        (with(&|s| s.epoch = u32::MAX), 400, "epoch-ahead", &["4294967295"]),
+        (with(&|s| s.epoch = today() - 46), 410, "epoch-closed", &["oldest", "drop"]),
+        (with(&|s| s.epoch = 0), 410, "epoch-closed", &["epoch 0"]),
         (with(&|s| s.records.clear()), 400, "empty-batch", &["at least one report"]),
         (batch(77, &[]), 400, "empty-batch", &["at least one section"]),
         (
-            batch(77, &[good.clone(), Section::of("pick", 1, 1, &[(0, &[1, 200])])]),
+            batch(77, &[Section::of("pick", 1, today(), &[(0, &[1, 200])])]),
             400,
             "impossible-report",
             &["sets 2 bits", "exactly 1"],
         ),
         (
-            batch(77, &[good.clone(), Section::of("pick", 1, 1, &[(0, &[])])]),
+            batch(77, &[Section::of("pick", 1, today(), &[(0, &[])])]),
             400,
             "impossible-report",
             &["sets 0 bits"],
@@ -135,7 +156,7 @@ fn refused() -> Vec<(Vec<u8>, u16, &'static str, &'static [&'static str])> {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_as_a_whole_and_leaves_nothing_behind() {
+async fn a_batch_without_a_good_report_is_refused_by_name_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let send = async |app: Router| {
         post(&app, batch(1, &planted(1))).await;
@@ -151,8 +172,176 @@ async fn what_is_wrong_is_refused_as_a_whole_and_leaves_nothing_behind() {
         // The id of the refused batches is still free.
         assert_eq!(post(&app, batch(77, &planted(7))).await.body["status"], "accepted");
     };
-    let store = with_collector(dir.path(), DEFAULT_QUEUE_BYTES, send).await;
+    let store = with_collector(dir.path(), send).await;
     exactly_once(&store, [1, 7]).unwrap();
+}
+
+/// A good report beside each bad one: the bad are counted by reason, the good are kept.
+#[tokio::test]
+async fn bad_reports_are_refused_one_by_one_and_the_good_ones_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = |epoch, reports: &[(u16, &[usize])]| Section::of("host", 2, epoch, reports);
+    let mut guest = host(today(), &[(0, &[1]), (0, &[2])]);
+    guest.metric = "guest".into();
+    let mut newer = host(today(), &[(0, &[1])]);
+    newer.version = 3;
+    let mut other = host(today(), &[(0, &[1]), (1, &[1]), (2, &[1])]);
+    other.fingerprint = [7; 8];
+    let mut impossible = host(today(), &[(3, &[5]), (0, &[1]), (3, &[6])]);
+    impossible.records[0].0 = 4;
+    impossible.records[2].1[1] |= 1 << 4;
+    let sections = [
+        guest,
+        newer,
+        impossible,
+        other,
+        host(today() - 46, &[(0, [1].as_slice()); 4]),
+        host(today() + 2, &[(0, [1].as_slice()); 5]),
+        host(today() - 45, &[(1, &[3])]),
+        host(today() + 1, &[(2, &[4])]),
+    ];
+    let send = async |app: Router| {
+        let answer = post(&app, batch(1, &sections)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let refused = json!({
+            "unknown-metric": 2, "unknown-version": 1, "other-parameters": 3, "impossible-report": 2,
+            "epoch-closed": 4, "epoch-ahead": 5,
+        });
+        assert_eq!(answer.body, json!({ "status": "accepted", "reports": 3, "refused": refused }));
+        // A batch of which nothing is counted tells the numbers too.
+        let answer = post(&app, batch(2, &sections[..2])).await;
+        assert_eq!(answer.body["refused"], json!({ "unknown-metric": 2, "unknown-version": 1 }));
+    };
+    let store = with_collector(dir.path(), send).await;
+    let counts = crate::support::counts(&store, "host", 2);
+    assert_eq!(counts.reports(), [1, 1, 1, 0]);
+    assert_eq!([counts.ones(0)[1], counts.ones(1)[3], counts.ones(2)[4]], [1, 1, 1]);
+    assert_eq!(store.holdings().unwrap().len(), 3);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+async fn post_as(app: &Router, media_type: &str, coding: Option<&str>, body: impl Into<Body>) -> Answer {
+    let mut request = Request::post("/v1/reports").header(header::CONTENT_TYPE, media_type);
+    if let Some(coding) = coding {
+        request = request.header(header::CONTENT_ENCODING, coding);
+    }
+    send(app, request.body(body.into()).unwrap()).await
+}
+
+const TEXT: &str = "text/plain;charset=UTF-8";
+const BINARY: &str = "application/octet-stream";
+
+#[tokio::test]
+async fn a_batch_comes_as_bytes_or_text_packed_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let send = async |app: Router| {
+        let body = |n| batch(n, &planted(n));
+        let text = |n| BASE64_URL_SAFE_NO_PAD.encode(body(n));
+        let answers = [
+            post_as(&app, BINARY, Some("gzip"), gzip(&body(1))).await,
+            post_as(&app, TEXT, None, text(2)).await,
+            post_as(&app, "text/plain", Some("GZIP"), gzip(text(3).as_bytes())).await,
+            post_as(&app, BINARY, Some("identity"), body(4)).await,
+        ];
+        assert!(answers.iter().all(|answer| answer.body["status"] == "accepted"));
+    };
+    exactly_once(&with_collector(dir.path(), send).await, 1..5).unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_unpacked_is_refused_and_so_is_what_unpacks_to_too_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let send = async |app: Router| {
+        let whole = batch(1, &planted(1));
+        let padded = BASE64_URL_SAFE.encode(&whole[..whole.len() - whole.len() % 3 - 1]);
+        assert!(padded.ends_with('='));
+        let packed = gzip(&whole);
+        // 1 MiB and a byte in 1 kB, and 256 MiB in 256 kB.
+        let bomb = gzip(&vec![0; MAX_BATCH_BYTES + 1]);
+        let large = gzip(&vec![0; 1 << 28]);
+        assert!(bomb.len() < 2000 && large.len() < MAX_BATCH_BYTES);
+        let cases = [
+            (TEXT, None, padded.into(), 400, "undecodable"),
+            (TEXT, None, whole.clone(), 400, "undecodable"),
+            (BINARY, Some("gzip"), whole.clone(), 400, "undecodable"),
+            (BINARY, Some("gzip"), packed[..packed.len() - 1].to_vec(), 400, "undecodable"),
+            (BINARY, Some("gzip"), [&packed[..], &packed[..]].concat(), 400, "undecodable"),
+            (BINARY, None, packed, 400, "malformed-batch"),
+            (BINARY, Some("br"), whole, 415, "unsupported-media-type"),
+            (BINARY, Some("gzip"), bomb, 413, "batch-too-large"),
+            (BINARY, Some("gzip"), large, 413, "batch-too-large"),
+        ];
+        for (media_type, coding, body, status, name) in cases {
+            let answer = post_as(&app, media_type, coding, body).await;
+            assert_eq!(answer.body["type"], format!("urn:deniable:problem:{name}"), "{}", answer.body);
+            assert_eq!(answer.status.as_u16(), status);
+        }
+        // The memory of what was refused is free again.
+        assert_eq!(post(&app, batch(2, &planted(2))).await.body["status"], "accepted");
+    };
+    let limits = Limits { memory_bytes: 4 * MAX_BATCH_BYTES, ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
+    exactly_once(&with_settings(dir.path(), settings, send).await, [2]).unwrap();
+}
+
+#[tokio::test]
+async fn the_catalog_is_sent_once_and_then_only_its_tag() {
+    let dir = tempfile::tempdir().unwrap();
+    let requests = async |app: Router| {
+        let get = |tags: Option<String>| {
+            let mut request = Request::get("/v1/catalog");
+            if let Some(tags) = tags {
+                request = request.header(header::IF_NONE_MATCH, tags);
+            }
+            app.clone().oneshot(request.body(Body::empty()).unwrap())
+        };
+        let whole = get(None).await.unwrap();
+        assert_eq!(whole.status(), StatusCode::OK);
+        let tag = whole.headers()[header::ETAG].to_str().unwrap().to_owned();
+        let body: Value =
+            serde_json::from_slice(&to_bytes(whole.into_body(), 10_000).await.unwrap()).unwrap();
+        let catalog = catalog();
+        let metrics = body["metrics"].as_array().unwrap();
+        assert_eq!(metrics.iter().map(|m| &m["metric"]).collect::<Vec<_>>(), ["host", "pick"]);
+        let current = catalog.get(&crate::support::metric("host"), 2).unwrap();
+        assert_eq!((&metrics[0]["version"], &metrics[0]["question"]), (&json!(2), &json!("Which host?")));
+        assert_eq!(metrics[0]["report"], serde_json::to_value(current.params()).unwrap());
+        assert_eq!(metrics[0]["fingerprint"], current.stream().fingerprint().to_string());
+        for known in [tag.clone(), format!("\"other\", W/{tag}"), "*".to_owned()] {
+            let again = get(Some(known)).await.unwrap();
+            assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+            assert_eq!(again.headers()[header::ETAG], tag);
+            assert!(to_bytes(again.into_body(), 1).await.unwrap().is_empty());
+        }
+        assert_eq!(get(Some("\"other\"".to_owned())).await.unwrap().status(), StatusCode::OK);
+    };
+    with_collector(dir.path(), requests).await;
+}
+
+#[tokio::test]
+async fn only_listed_pages_may_read_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let requests = async |app: Router| {
+        let ask = |method: &str, origin: &str| {
+            let request = Request::builder().method(method).uri("/v1/reports").header(header::ORIGIN, origin);
+            let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST");
+            app.clone().oneshot(request.body(Body::from(batch(1, &planted(1)))).unwrap())
+        };
+        for method in ["OPTIONS", "POST"] {
+            let answer = ask(method, "https://app.example").await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
+            let answer = ask(method, "https://other.example").await.unwrap();
+            assert!(!answer.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+        }
+    };
+    let origins = Origins::Listed(vec!["https://app.example".parse().unwrap()]);
+    with_settings(dir.path(), Settings { origins, ..Settings::default() }, requests).await;
 }
 
 #[tokio::test]
@@ -165,14 +354,14 @@ async fn every_prefix_of_a_batch_is_refused() {
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{length} bytes: {}", answer.body);
         }
     };
-    exactly_once(&with_collector(dir.path(), DEFAULT_QUEUE_BYTES, send).await, []).unwrap();
+    exactly_once(&with_collector(dir.path(), send).await, []).unwrap();
 }
 
 #[tokio::test]
 async fn only_batches_are_taken_and_only_where_they_belong() {
     let dir = tempfile::tempdir().unwrap();
     let requests = async |app: Router| {
-        for media_type in ["application/json", "text/plain"] {
+        for media_type in ["application/json", "text/html"] {
             let request = Request::post("/v1/reports").header(header::CONTENT_TYPE, media_type);
             let answer = send(&app, request.body(Body::from(batch(1, &planted(1)))).unwrap()).await;
             assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -191,29 +380,32 @@ async fn only_batches_are_taken_and_only_where_they_belong() {
         let health = send(&app, Request::get("/healthz").body(Body::empty()).unwrap()).await;
         assert_eq!((health.status, health.body), (StatusCode::OK, json!({ "status": "ok" })));
     };
-    exactly_once(&with_collector(dir.path(), DEFAULT_QUEUE_BYTES, requests).await, [2]).unwrap();
+    exactly_once(&with_collector(dir.path(), requests).await, [2]).unwrap();
 }
 
 #[tokio::test]
 async fn a_full_queue_asks_to_come_again() {
     let dir = tempfile::tempdir().unwrap();
     // Less than any batch takes.
+    let limits = Limits { memory_bytes: 100, ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
     let send = async |app: Router| {
         let answer = post(&app, batch(1, &planted(1))).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.body["type"], "urn:deniable:problem:busy");
         assert!(answer.retry_after.unwrap().parse::<u32>().unwrap() > 0);
     };
-    exactly_once(&with_collector(dir.path(), 100, send).await, []).unwrap();
+    exactly_once(&with_settings(dir.path(), settings, send).await, []).unwrap();
 }
 
 #[tokio::test]
 async fn without_its_store_the_collector_promises_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::create(dir.path()).unwrap();
-    let (writer, running) = Writer::start(store, DEFAULT_QUEUE_BYTES).unwrap();
+    let store = Arc::new(DiskStore::create(dir.path()).unwrap());
+    let settings = Settings::default();
+    let (writer, running) = Writer::start(store, settings.window.clone()).unwrap();
     running.finish().await.unwrap();
-    let app = router(Arc::new(catalog()), writer);
+    let app = router(Arc::new(catalog()), writer, settings);
     let answer = post(&app, batch(1, &planted(1))).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body["type"], "urn:deniable:problem:store-failed");

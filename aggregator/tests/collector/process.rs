@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use deniable::MAX_BATCH_BYTES;
-use deniable_aggregator::store::Store;
+use deniable_aggregator::store::DiskStore;
 use serde_json::Value;
 
-use crate::support::{METRICS, Section, batch, exactly_once, planted};
+use crate::support::{METRICS, Section, batch, exactly_once, planted, today};
 
 /// The command under test.
 fn deniable(arguments: &[&str]) -> Command {
@@ -141,7 +141,7 @@ fn sigterm_ends_it_with_everything_acknowledged_on_disk() {
     assert!(status.success(), "{status}: {log}");
     // Nobody's address is in the log.
     assert!(!log.contains("127.0.0.1") && !log.contains(&address), "{log}");
-    exactly_once(&Store::open(&site.store()).unwrap(), 0..20).unwrap();
+    exactly_once(&DiskStore::open(&site.store()).unwrap(), 0..20).unwrap();
 }
 
 #[test]
@@ -203,17 +203,19 @@ fn counts_are_printed_as_a_list_and_as_files_for_decode() {
     let collector = site.start();
     let one: (u16, &[usize]) = (1, &[0, 11]);
     let two: (u16, &[usize]) = (3, &[11]);
+    let (eve, day_after) = (today() - 1, today());
     let day = |epoch| Section::of("host", 2, epoch, &[one, two]);
-    let old = Section::of("host", 1, 7, &[one].map(|_| (0, [7].as_slice())));
-    let sent = batch(1, &[day(7), day(8), old]);
+    let old = Section::of("host", 1, eve, &[one].map(|_| (0, [7].as_slice())));
+    let sent = batch(1, &[day(eve), day(day_after), old]);
     assert_eq!(Client::new().send(&collector.address, &sent), Reply::Accepted);
     collector.kill();
     let store = site.store();
 
-    let list = "metric,version,epoch,reports\nhost,1,7,1\nhost,2,7,2\nhost,2,8,2\n";
+    let list =
+        format!("metric,version,epoch,reports\nhost,1,{eve},1\nhost,2,{eve},2\nhost,2,{day_after},2\n");
     assert_eq!(counts_of(&store, &["--format", "csv"]), list);
     let json: Value = serde_json::from_str(&counts_of(&store, &["--format", "json"])).unwrap();
-    assert_eq!(json[1], serde_json::json!({ "metric": "host", "version": 2, "epoch": 7, "reports": 2 }));
+    assert_eq!(json[1], serde_json::json!({ "metric": "host", "version": 2, "epoch": eve, "reports": 2 }));
     holds(&counts_of(&store, &[]), &["metric", "host", "reports"]);
 
     let host = ["--metric", "host", "--version", "2", "--format", "csv"];
@@ -221,9 +223,10 @@ fn counts_are_printed_as_a_list_and_as_files_for_decode() {
     let whole = format!("{empty}2,2,0,0,0,0,0,0,0,0,0,0,2\n{empty}2,0,0,0,0,0,0,0,0,0,0,0,2\n");
     assert_eq!(counts_of(&store, &host), whole);
     // Epochs that overlap are counted once.
-    let both = [&host[..], &["--epoch", "7-8", "--epoch", "8"]].concat();
+    let (range, last) = (format!("{eve}-{day_after}"), day_after.to_string());
+    let both = [&host[..], &["--epoch", &range, "--epoch", &last]].concat();
     assert_eq!(counts_of(&store, &both), whole);
-    let half = [&host[..], &["--epoch", "8"]].concat();
+    let half = [&host[..], &["--epoch", &last]].concat();
     assert_eq!(counts_of(&store, &half), whole.replace('2', "1"));
 
     let error = |arguments: &[&str]| {

@@ -1,11 +1,13 @@
 //! What the tests share: a catalog, batches byte for byte, and reports that can be told apart in the counts.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use deniable::{Batch, Epoch, MetricId, WriteKey};
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::{Accepted, Store};
+use deniable_aggregator::store::{Accepted, Refused, Store};
 
 /// `host` has 12 bits, so that 4 places are unused; `pick` is direct, and wide enough for planted reports.
 pub(crate) const METRICS: &str = r#"
@@ -88,12 +90,25 @@ pub(crate) fn batch(id: u64, sections: &[Section]) -> Vec<u8> {
 
 /// A batch as the store takes it.
 pub(crate) fn accepted(id: u64, sections: &[Section]) -> Accepted {
-    Accepted::check(&Batch::parse(&batch(id, sections)).unwrap(), &catalog()).unwrap()
+    let body = batch(id, sections);
+    let all = Epoch(0)..=Epoch(u32::MAX);
+    let checked = Accepted::check(&Batch::parse(&body).unwrap(), &catalog(), &all);
+    assert_eq!(checked.refused, Refused::default());
+    checked.accepted
 }
 
 /// The number of batches that can be planted.
 pub(crate) const PLANTS: u64 = 64 * 256;
-const PLANT_EPOCHS: [u32; 2] = [20_000, 20_001];
+/// Today and a day beside it, as a collector with a clock takes no others. The ids of both lie in one table.
+static PLANT_EPOCHS: LazyLock<[u32; 2]> = LazyLock::new(|| {
+    let today = today();
+    [today, if today.is_multiple_of(16) { today + 1 } else { today - 1 }]
+});
+
+/// The day, counted from 1970-01-01 UTC.
+pub(crate) fn today() -> u32 {
+    (SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400) as u32
+}
 
 /// Where batch `n` leaves its mark in each of two epochs: a cohort and a bit that no other batch touches.
 fn plant(n: u64, epoch: usize) -> (u16, usize) {
@@ -111,7 +126,7 @@ pub(crate) fn planted(n: u64) -> Vec<Section> {
 }
 
 /// How often each planted batch is counted, or what contradicts that every batch is counted as a whole.
-pub(crate) fn planted_counts(store: &Store) -> Result<BTreeMap<u64, u64>, String> {
+pub(crate) fn planted_counts(store: &dyn Store) -> Result<BTreeMap<u64, u64>, String> {
     let of = |name, version, epoch| {
         let epoch = Epoch(epoch);
         store.counts(&metric(name), version, epoch..=epoch).map_err(|error| error.to_string())
@@ -140,7 +155,7 @@ pub(crate) fn planted_counts(store: &Store) -> Result<BTreeMap<u64, u64>, String
 }
 
 /// Checks that each batch of `sent` is counted exactly once, and no other.
-pub(crate) fn exactly_once(store: &Store, sent: impl IntoIterator<Item = u64>) -> Result<(), String> {
+pub(crate) fn exactly_once(store: &dyn Store, sent: impl IntoIterator<Item = u64>) -> Result<(), String> {
     let expected: BTreeMap<u64, u64> = sent.into_iter().map(|n| (n, 1)).collect();
     let found = planted_counts(store)?;
     if found == expected { Ok(()) } else { Err(describe(&expected, &found)) }
@@ -153,7 +168,7 @@ fn describe(expected: &BTreeMap<u64, u64>, found: &BTreeMap<u64, u64>) -> String
 }
 
 /// All counts of a metric version.
-pub(crate) fn counts(store: &Store, name: &str, version: u32) -> Counts {
+pub(crate) fn counts(store: &dyn Store, name: &str, version: u32) -> Counts {
     store.counts(&metric(name), version, Epoch(0)..=Epoch(u32::MAX)).unwrap()
 }
 
