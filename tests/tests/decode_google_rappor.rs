@@ -98,10 +98,10 @@ fn the_consistent_shares_are_closer_to_the_truth_than_the_references() {
         assert!(consistent.values().all(|share| *share >= 0.0));
         assert!(consistent.values().sum::<f64>() <= 1.0 + 1e-9);
         let metrics = column(&case(name).join("peer_metrics.csv"), "seed", "total_variation");
-        let mut seeds: Vec<f64> = metrics.into_values().collect();
-        seeds.sort_by(f64::total_cmp);
+        // Its decode draws random numbers: what it achieves is the mean over its seeds.
+        let mean = metrics.values().sum::<f64>() / metrics.len() as f64;
         let ours = total_variation(&consistent, &truth);
-        assert!(ours < seeds[seeds.len() / 2], "{name}: total variation {ours}, the reference's {seeds:?}");
+        assert!(ours < mean, "{name}: total variation {ours}, the reference's {metrics:?}");
         let reference = column(&case(name).join("peer_results_seed1.csv"), "string", "proportion");
         let (ours, theirs) = (distance(&consistent, &truth), distance(&reference, &truth));
         assert!(ours < theirs, "{name}: distance {ours}, the reference's {theirs}");
