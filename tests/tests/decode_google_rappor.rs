@@ -156,3 +156,16 @@ fn one_bit_reports_give_the_share_of_true() {
     let rest = decoded.unexplained.unwrap();
     assert!((rest.value + only.share.value - 1.0).abs() < 1e-12);
 }
+
+#[test]
+fn the_figures_stay_as_they_were() {
+    let decoded = answer("e03-zipf1-small");
+    let first = &decoded.figures[0];
+    let rest = decoded.unexplained.unwrap();
+    let found = [first.share.value, first.share.std_error, first.consistent, rest.value, rest.std_error];
+    let known =
+        [0.191_446_226_846, 0.003_691_392_947, 0.191_446_226_846, 0.049_651_978_891, 0.038_232_528_563];
+    for (found, known) in found.into_iter().zip(known) {
+        assert!((found - known).abs() < 1e-9, "{found} is not {known}");
+    }
+}
