@@ -136,7 +136,7 @@ pub fn read_reports(
         if cohort > highest {
             return Err(row.error(1, Wrong::Cohort { highest }));
         }
-        let digits = &row.record[4];
+        let digits = row.field(4);
         if digits.len() != bits || !digits.iter().all(|digit| matches!(digit, b'0' | b'1')) {
             return Err(row.error(4, Wrong::Bits { bits }));
         }
@@ -158,8 +158,12 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     pub(crate) fn open(path: &'a Path) -> Result<Self, FileError> {
         let file = File::open(path).map_err(|source| FileError::Read { path: path.into(), source })?;
-        let reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Box::new(file) as _);
+        // With CR LF as the end, the LF would count as part of the next row, and lines would be told wrong.
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .terminator(csv::Terminator::Any(b'\n'))
+            .from_reader(Box::new(file) as _);
         Ok(Self { path, reader })
     }
 
@@ -168,7 +172,7 @@ impl<'a> Table<'a> {
         let mut record = ByteRecord::new();
         let more = self.reader.read_byte_record(&mut record);
         let more = more.map_err(|source| FileError::Csv { path: self.path.into(), source })?;
-        let text = |field| String::from_utf8_lossy(field).into_owned();
+        let text = |field| String::from_utf8_lossy(field).trim_end_matches('\r').to_owned();
         Ok(more.then(|| record.iter().map(text).collect()))
     }
 
@@ -196,12 +200,14 @@ impl<'a> Table<'a> {
     /// The next row, which must have `columns` columns.
     fn next(&mut self, columns: usize, what: &'static str) -> Result<Option<Row<'a>>, FileError> {
         let mut record = ByteRecord::new();
-        let more = self
-            .reader
-            .read_byte_record(&mut record)
-            .map_err(|source| FileError::Csv { path: self.path.into(), source })?;
-        if !more {
-            return Ok(None);
+        loop {
+            let more = self.reader.read_byte_record(&mut record);
+            if !more.map_err(|source| FileError::Csv { path: self.path.into(), source })? {
+                return Ok(None);
+            }
+            if record.as_slice() != b"\r" {
+                break;
+            }
         }
         let line = record.position().map_or(0, csv::Position::line);
         if record.len() != columns {
@@ -220,22 +226,28 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn fields(&self) -> impl Iterator<Item = &[u8]> {
-        self.record.iter()
+        (0..self.record.len()).map(|column| self.field(column))
+    }
+
+    /// The field without the CR that may end the line.
+    fn field(&self, column: usize) -> &[u8] {
+        let field = &self.record[column];
+        field.strip_suffix(b"\r").unwrap_or(field)
     }
 
     fn text(&self, column: usize) -> Result<&str, FileError> {
-        let text = str::from_utf8(&self.record[column]).map_err(|_| self.error(column, Wrong::Utf8))?;
+        let text = str::from_utf8(self.field(column)).map_err(|_| self.error(column, Wrong::Utf8))?;
         if text.is_empty() { Err(self.error(column, Wrong::Empty)) } else { Ok(text) }
     }
 
     /// Reads a number; blanks around it are allowed. Infinities and NaN are refused by [`Params`] or by the type.
     fn number<T: FromStr + Bounds>(&self, column: usize) -> Result<T, FileError> {
-        let text = str::from_utf8(&self.record[column]).ok().map(str::trim);
+        let text = str::from_utf8(self.field(column)).ok().map(str::trim);
         text.and_then(|text| text.parse().ok()).ok_or_else(|| self.error(column, Wrong::Number(T::WANTED)))
     }
 
     fn error(&self, column: usize, wrong: Wrong) -> FileError {
-        FileError::at(self.path, self.line, column, &self.record[column], wrong)
+        FileError::at(self.path, self.line, column, self.field(column), wrong)
     }
 }
 

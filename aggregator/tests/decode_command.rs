@@ -127,3 +127,50 @@ fn whole_reports_are_decoded_by_their_likelihood_and_counts_are_not() {
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && message.contains("--reports"), "{message}");
 }
+
+#[test]
+fn wrong_files_are_refused_with_line_value_and_limit() {
+    let (case, home) = ("e03-zipf1-small", tempfile::tempdir().unwrap());
+    let write = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let counts = std::fs::read_to_string(data(case, "counts.csv")).unwrap();
+    let second = counts.lines().nth(1).unwrap();
+    let with = |row: String| counts.replacen(second, &row, 1);
+    let first_of = |value: &str| value.to_owned() + &second[second.find(',').unwrap()..];
+    let refused = |params: &Path, counts: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deniable"));
+        command.args(["decode", "--params"]).arg(params).arg("--counts").arg(counts);
+        let output = command.arg("--map").arg(data(case, "map.csv")).output().unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (text, expected) in [
+        (with(first_of("inf")), "line 2, column 1: \"inf\" is not a whole number"),
+        (with(first_of("-5")), "line 2, column 1: \"-5\" is not a whole number"),
+        (with(first_of("NA")), "line 2, column 1: \"NA\" is not a whole number"),
+        (with(first_of("100")), "cohort 1 has 100 reports, but bit 0 is counted"),
+        (with(second.to_owned() + ",7"), "line 2: 10 columns"),
+        (counts.clone() + second, "129 rows"),
+        (counts.lines().take(100).collect::<Vec<_>>().join("\n"), "100 rows"),
+    ] {
+        let message = refused(&data(case, "params.csv"), &write("counts.csv", &text));
+        assert!(message.contains(expected), "{message}");
+    }
+    for (text, expected) in [
+        ("k,h,m,p,q,f\n8,2,128,0.5,0.5,0.45\n", "carry no information"),
+        ("k,h,m,p,q,f\n8,2,128,inf,0.6,0.45\n", "inf is not a probability"),
+        ("k,h,m,p,q,f\n8,2,128,0.4,0.6,1\n", "carry no information"),
+        ("k,h,m,p,q,f\n8,2,70000,0.4,0.6,0.45\n", "70000"),
+        ("k,h,m,f,p,q\n8,2,128,0.4,0.6,0.45\n", "must be k,h,m,p,q,f"),
+        ("k,h,m,p,q,f\n", "0 rows"),
+        ("k,h,m,p,q,f\n8,2,128,0.4,0.6,0.45\n8,2,128,0.4,0.6,0.45\n", "3 rows"),
+    ] {
+        let message = refused(&write("params.csv", text), &data(case, "counts.csv"));
+        assert!(message.contains(expected), "{message}");
+    }
+    let message = refused(&home.path().join("missing.csv"), &data(case, "counts.csv"));
+    assert!(message.contains("missing.csv cannot be read"), "{message}");
+}

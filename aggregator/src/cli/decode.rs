@@ -11,6 +11,7 @@ use deniable_aggregator::rappor_files;
 use deniable_aggregator::store::DiskStore;
 
 use super::figures::{Presentation, show};
+use super::progress::Busy;
 use super::selection::Selection;
 use super::{parameters, reports};
 
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let presentation = &args.presentation;
     let options = presentation.options()?;
     let (params, design, evidence) = args.evidence()?;
+    let busy = Busy::new("decoding");
     let decoded = match evidence {
         Evidence::Counts(counts) if !presentation.likelihood() => {
             decode(&params, &counts, &design, &options)?
@@ -64,6 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         Evidence::Reports(reports) => decode(&params, &reports.counts(), &design, &options)?,
     };
+    drop(busy);
     show(&params, &decoded, presentation, &mut io::stdout().lock())
 }
 
@@ -81,7 +84,9 @@ impl Args {
         }
         let path = self.params.as_deref().expect("clap requires a store or parameters");
         let (params, hashing) = parameters::read(path)?;
+        let busy = Busy::new("reading the candidates");
         let design = self.hashed_design(&params, hashing)?;
+        drop(busy);
         if let Some(counts) = &self.counts {
             return Ok((params, design, Evidence::Counts(rappor_files::read_counts(counts, &params)?)));
         }

@@ -245,7 +245,7 @@ fn write_table(decoded: &Decoded, rows: &[Row], all: bool, out: &mut dyn Write) 
             format!("{:.0}", row.std_error),
             percent(row.proportion),
             format!("{} to {}", percent(row.prop_low_95), percent(row.prop_high_95)),
-            format!("{:.1e}", row.p_value),
+            significance(row.p_value),
             if row.detected { "yes" } else { "no" }.to_owned(),
         ]);
     }
@@ -270,10 +270,18 @@ fn write_table(decoded: &Decoded, rows: &[Row], all: bool, out: &mut dyn Write) 
         let whom = if decoded.fitted == rows.len() { "no candidate" } else { "no candidate that stands out" };
         writeln!(out, "{rest} of the reports are of {whom} (95 % interval {low} to {high}).")?;
     }
+    let influences = rows.iter().filter(|row| row.detected).filter_map(|row| row.influence);
+    if let Some(most) = influences.reduce(f64::max) {
+        writeln!(out, "One forged report could count for up to {most:.0} reports of a detected candidate.")?;
+    }
     if !decoded.empty_cohorts.is_empty() {
         writeln!(out, "{} cohorts had no reports and were left out.", decoded.empty_cohorts.len())?;
     }
     Ok(())
+}
+
+fn significance(p_value: f64) -> String {
+    if p_value < 1e-300 { "< 1e-300".to_owned() } else { format!("{p_value:.1e}") }
 }
 
 fn percent(share: f64) -> String {

@@ -102,6 +102,16 @@ pub enum DecodeError {
         /// The most that chance explains.
         most: f64,
     },
+    /// More candidates than equations, and all were to be fitted at once.
+    #[error(
+        "{candidates} candidates cannot be fitted at once to the {equations} bits of all cohorts with reports: choose a method that selects, leave candidates out, or use more cohorts"
+    )]
+    Underdetermined {
+        /// The candidates to be told apart.
+        candidates: usize,
+        /// k times the cohorts that have reports.
+        equations: usize,
+    },
     /// Candidates whose columns are linear combinations of one another.
     #[error("{} cannot be told apart in these cohorts: {}; leave some of them out, or use more cohorts", groups.len(), listed(groups))]
     RankDeficient {

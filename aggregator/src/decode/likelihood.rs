@@ -26,6 +26,8 @@ use super::{Answer, Counts, DecodeError, Design, Sums, SumsError, answer, possib
 pub(super) const MAX_CANDIDATES: usize = 600;
 /// The gap in log-likelihood at which the climb stops: far below the half that chance costs each share.
 const GAP: f64 = 0.01;
+/// Different reports whose terms are added up on one core.
+const PART: usize = 1 << 14;
 /// Evaluations after which it is given up.
 const MAX_STEPS: usize = 20_000;
 
@@ -158,23 +160,40 @@ impl Mixture {
         codes.iter().map(|&code| self.ratios[usize::from(code)]).chain(self.rest.get(report).copied())
     }
 
+    /// Adds up what `add` adds for each report and its number, in parts that are the same on any number of cores.
+    fn sum<T: Send>(
+        &self,
+        none: impl Fn() -> T + Sync,
+        add: impl Fn(&mut T, usize, f64) + Sync,
+        plus: impl Fn(&mut T, T),
+    ) -> T {
+        let part = |(part, times): (usize, &[f64])| {
+            let mut sum = none();
+            (part * PART..).zip(times).for_each(|(report, &times)| add(&mut sum, report, times));
+            sum
+        };
+        let parts: Vec<T> = self.times.par_chunks(PART).enumerate().map(part).collect();
+        parts.into_iter().fold(none(), |mut sum, part| {
+            plus(&mut sum, part);
+            sum
+        })
+    }
+
     /// The log-likelihood of `shares`, and Σ_r L(r|v)/f(r) for each component.
     fn evaluate(&self, shares: &[f64]) -> (f64, Vec<f64>) {
-        let none = || (0.0, vec![0.0; shares.len()]);
-        let add = |(mut log, mut gradient): (f64, Vec<f64>), (report, times): (usize, &f64)| {
+        let add = |(log, gradient): &mut (f64, Vec<f64>), report, times: f64| {
             let density: f64 = self.likelihoods(report).zip(shares).map(|(l, share)| l * share).sum();
-            log += times * density.ln();
+            *log += times * density.ln();
             gradient
                 .iter_mut()
                 .zip(self.likelihoods(report))
                 .for_each(|(sum, l)| *sum += times * l / density);
-            (log, gradient)
         };
-        let both = |mut a: (f64, Vec<f64>), b: (f64, Vec<f64>)| {
-            a.1.iter_mut().zip(&b.1).for_each(|(sum, part)| *sum += part);
-            (a.0 + b.0, a.1)
+        let plus = |sum: &mut (f64, Vec<f64>), part: (f64, Vec<f64>)| {
+            sum.0 += part.0;
+            sum.1.iter_mut().zip(part.1).for_each(|(sum, part)| *sum += part);
         };
-        self.times.par_iter().enumerate().fold(none, add).reduce(none, both)
+        self.sum(|| (0.0, vec![0.0; shares.len()]), add, plus)
     }
 
     /// One step of expectation maximisation.
@@ -246,16 +265,18 @@ impl Mixture {
     /// Σ_r L Lᵀ/f² and Σ_r L/f at `shares`.
     fn information(&self, shares: &[f64]) -> (DMatrix<f64>, DVector<f64>) {
         let size = shares.len();
-        let none = || (DMatrix::zeros(size, size), DVector::zeros(size));
-        let add = |(mut matrix, mut score): (DMatrix<f64>, DVector<f64>), (report, times): (usize, &f64)| {
+        type Sums = (DMatrix<f64>, DVector<f64>);
+        let add = |(matrix, score): &mut Sums, report, times: f64| {
             let likelihoods = DVector::from_iterator(size, self.likelihoods(report));
             let density: f64 = likelihoods.iter().zip(shares).map(|(l, share)| l * share).sum();
             matrix.syger(times / (density * density), &likelihoods, &likelihoods, 1.0);
             score.axpy(times / density, &likelihoods, 1.0);
-            (matrix, score)
         };
-        let both = |a: (DMatrix<f64>, DVector<f64>), b: (DMatrix<f64>, DVector<f64>)| (a.0 + b.0, a.1 + b.1);
-        let (mut matrix, score) = self.times.par_iter().enumerate().fold(none, add).reduce(none, both);
+        let plus = |sum: &mut Sums, part: Sums| {
+            sum.0 += part.0;
+            sum.1 += part.1;
+        };
+        let (mut matrix, score) = self.sum(|| (DMatrix::zeros(size, size), DVector::zeros(size)), add, plus);
         matrix.fill_upper_triangle_with_lower_triangle();
         (matrix, score)
     }

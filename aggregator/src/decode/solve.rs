@@ -8,6 +8,9 @@ use super::{DecodeError, Design};
 /// A pivot below this share of its diagonal means that the column is a combination of the ones before it.
 const DEPENDENT: f64 = 1e-9;
 
+/// Parts that a sum over rows is made of, whatever the number of cores, so that it is the same everywhere.
+const PARTS: usize = 8;
+
 /// The columns that a fit explains the shares with: candidates, and the background of strings that are none.
 #[derive(Clone)]
 pub(super) struct Model<'a> {
@@ -64,7 +67,7 @@ impl Model<'_> {
     /// XᵀWX.
     fn gram(&self, weights: &[f64]) -> DMatrix<f64> {
         let (size, by_row) = (self.size(), self.by_row(weights.len()));
-        let chunk = weights.len().div_ceil(rayon::current_num_threads()).max(1);
+        let chunk = weights.len().div_ceil(PARTS).max(1);
         let part = |(part, weights): (usize, &[f64])| {
             let mut gram = DMatrix::zeros(size, size);
             for (row, &weight) in (part * chunk..).zip(weights) {
@@ -72,8 +75,8 @@ impl Model<'_> {
             }
             gram
         };
-        let parts = weights.par_chunks(chunk).enumerate().map(part);
-        let mut gram = parts.reduce(|| DMatrix::zeros(0, 0), |a, b| if a.is_empty() { b } else { a + b });
+        let parts: Vec<DMatrix<f64>> = weights.par_chunks(chunk).enumerate().map(part).collect();
+        let mut gram = parts.into_iter().fold(DMatrix::zeros(size, size), |sum, part| sum + part);
         gram.fill_upper_triangle_with_lower_triangle();
         gram
     }
