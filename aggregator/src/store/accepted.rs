@@ -50,8 +50,8 @@ impl Refused {
 /// Only [`Accepted::check`] makes one, so what counts it never checks again.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    id: BatchId,
-    sections: Vec<AcceptedSection>,
+    pub(super) id: BatchId,
+    pub(super) sections: Vec<AcceptedSection>,
 }
 
 /// The reports of one definition and epoch in an accepted batch.
@@ -60,7 +60,7 @@ pub(super) struct AcceptedSection {
     pub(super) definition: Arc<Definition>,
     pub(super) epoch: Epoch,
     /// Cohort in two bytes, little-endian, then the bits; each record has the same length.
-    records: Vec<u8>,
+    pub(super) records: Vec<u8>,
 }
 
 impl Accepted {

@@ -87,6 +87,21 @@ impl DiskStore {
         Ok(store)
     }
 
+    /// The store on storage of a test's own, made anew where there is none.
+    #[cfg(test)]
+    pub(super) fn on(backend: impl redb::StorageBackend) -> Result<Self, StoreError> {
+        let dir = Path::new("storage of a test");
+        let is_new = backend.len().is_ok_and(|length| length == 0);
+        let db = Database::builder().create_with_backend(backend).map_err(|error| cannot_open(dir, error))?;
+        let store = Self { db, dir: dir.to_owned() };
+        if is_new {
+            store.write_tables()?
+        } else {
+            store.check_format()?
+        }
+        Ok(store)
+    }
+
     fn write_tables(&self) -> Result<(), StoreError> {
         let txn = self.begin()?;
         self.run(|| {

@@ -17,6 +17,8 @@
 mod accepted;
 mod disk;
 mod error;
+#[cfg(test)]
+mod faults;
 mod fold;
 mod layout;
 mod memory;
