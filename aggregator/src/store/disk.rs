@@ -95,9 +95,9 @@ impl DiskStore {
         let db = Database::builder().create_with_backend(backend).map_err(|error| cannot_open(dir, error))?;
         let store = Self { db, dir: dir.to_owned() };
         if is_new {
-            store.write_tables()?
+            store.write_tables()?;
         } else {
-            store.check_format()?
+            store.check_format()?;
         }
         Ok(store)
     }
