@@ -1,6 +1,7 @@
 //! The command line: one module per command, each with its arguments and its `run`.
 
 mod audit;
+mod check;
 mod counts;
 mod decode;
 mod demo;
@@ -34,6 +35,7 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Serve(serve::ServeArgs),
+    Check(check::CheckArgs),
     Counts(counts::CountsArgs),
     Decode(decode::Args),
     Map(map::Args),
@@ -48,6 +50,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Map(args) => map::run(&args),
