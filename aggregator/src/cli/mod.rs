@@ -13,6 +13,7 @@ mod parameters;
 mod plot;
 mod privacy;
 mod progress;
+mod replay;
 mod reports;
 mod selection;
 mod serve;
@@ -43,6 +44,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Audit(audit::Args),
     Privacy(privacy::Args),
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs the command that the process was given. A failure is told on standard error, with its causes.
@@ -58,6 +60,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Privacy(args) => privacy::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

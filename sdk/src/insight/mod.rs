@@ -20,6 +20,8 @@ mod kept;
 mod read;
 mod state;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use alloc::string::String;
 use alloc::vec::Vec;

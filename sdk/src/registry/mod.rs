@@ -13,6 +13,8 @@ mod compile;
 mod declared;
 mod fault;
 mod metric;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -176,6 +176,8 @@ fn answers(unit: &Unit, seen: &[&Emitted]) -> BTreeMap<&'static str, Vec<String>
     let deepest = FUNNEL.iter().take_while(|step| first_session(unit, step, &has)).last();
     let minutes = session.and(unit["minutes_onboarding_to_publish"].as_f64());
     let minutes = minutes.map(|minutes| (minutes * MINUTE as f64).floor() / MINUTE as f64);
+    // Of a device that came at the very end of the window, the first page may be cut.
+    let path = if has("page_viewed") { text(unit, "first_session_path") } else { "bounce" };
     let device = text(unit, "device");
     let by_class = |flag: &str| say(format!("{}|{class}", yes_no(first_session(unit, flag, &has))));
     BTreeMap::from([
@@ -185,8 +187,8 @@ fn answers(unit: &Unit, seen: &[&Emitted]) -> BTreeMap<&'static str, Vec<String>
         ("activation_session_by_device", say(format!("{device}|{in_session}"))),
         ("first_session_activation_rate", say(yes_no(session == Some(1)))),
         ("first_session_funnel_deepest", say(deepest.map_or("none", |step| *step).to_owned())),
-        ("first_session_path", say(text(unit, "first_session_path").to_owned())),
-        ("path_by_activation", say(format!("{}|{class}", text(unit, "first_session_path")))),
+        ("first_session_path", say(path.to_owned())),
+        ("path_by_activation", say(format!("{path}|{class}"))),
         ("tutorial_by_activation", by_class("tutorial_viewed")),
         ("publish_by_activation", by_class("publish_attempted")),
         ("onboarding_by_activation", by_class("onboarding_run")),
