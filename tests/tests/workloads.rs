@@ -374,7 +374,7 @@ fn campaign(units: u64) {
     }
 }
 
-/// A quarter of an hour in a release build.
+/// Half a minute in a release build.
 #[test]
 #[ignore = "the default size of the workloads; run it in a release build"]
 fn all_populations_at_their_default_size() {

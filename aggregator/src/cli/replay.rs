@@ -10,7 +10,9 @@ use clap::Args;
 use deniable::calendar::{Day, Moment, Timestamp};
 use deniable::insight::{Answered, Counters, Device, Event, Given};
 use deniable::registry::{Metric, Registry};
-use deniable::{BatchId, DeviceSecret, Encoder, Randomness, Report, SystemEntropy, write_batch};
+use deniable::{
+    BatchId, DeviceSecret, Encoder, MAX_BATCH_BYTES, Randomness, Report, SystemEntropy, WriteKey, write_batch,
+};
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::events::{self, User};
 use rayon::prelude::*;
@@ -35,13 +37,16 @@ pub(crate) struct ReplayArgs {
     /// Write randomized reports to this new directory, as batches that a collector takes
     #[arg(long, value_name = "DIR", group = "output")]
     reports: Option<PathBuf>,
+    /// Write key of the collector's project, for the batches
+    #[arg(long, value_name = "HEX", default_value_t = WriteKey::NONE, hide_default_value = true)]
+    key: WriteKey,
     /// Day on which each device's clock is read for the last time, at its beginning; the last event's time if left out
     #[arg(long, value_name = "DATE")]
     until: Option<Day>,
 }
 
-/// Reports in one batch: of many users, so that it links nothing.
-const BATCH: usize = 5000;
+/// The most bytes that a report takes beside its bits and cohort, where it is the only one of its metric and epoch.
+const SECTION_BYTES: usize = 128;
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     let catalog = Catalog::load(&args.registry)?;
@@ -53,7 +58,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     let replayed = users.par_iter().map(|user| Replayed::new(user, &registry, end));
     let replayed = replayed.collect::<Result<Vec<_>>>()?;
     match &args.reports {
-        Some(directory) => write_reports(directory, &registry, &replayed)?,
+        Some(directory) => write_reports(args, directory, &registry, &replayed)?,
         None => print_values(&users, &registry, &replayed)?,
     }
     tell(&users, &replayed)
@@ -121,20 +126,46 @@ fn value(metric: &Metric, given: &Given) -> Value {
 }
 
 /// Randomizes every answer and writes the reports of all users together.
-fn write_reports(directory: &Path, registry: &Registry, replayed: &[Replayed]) -> Result<()> {
+fn write_reports(
+    args: &ReplayArgs,
+    directory: &Path,
+    registry: &Registry,
+    replayed: &[Replayed],
+) -> Result<()> {
     fs::create_dir(directory)
         .with_context(|| format!("--reports {}: the directory must not exist yet", directory.display()))?;
     let reports = replayed.par_iter().map(|replayed| randomize(registry, replayed));
     let mut reports: Vec<Report> = reports.collect::<Result<Vec<_>>>()?.concat();
-    // Sorted, so that neighbours in a batch are not of one user.
+    // Sorted, so that neighbours in a batch are of one metric and epoch, and not of one user.
     reports.sort_unstable();
     let mut randomness = Randomness::from_system()?;
-    for (number, reports) in reports.chunks(BATCH).enumerate() {
-        let batch = write_batch(BatchId(randomness.draw_id()), reports.to_vec())?;
-        let path = directory.join(format!("{:06}.batch", number + 1));
+    let mut rest = &reports[..];
+    let mut number = 0;
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(fitting(rest));
+        let batch = write_batch(args.key, BatchId(randomness.draw_id()), batch.to_vec())?;
+        number += 1;
+        let path = directory.join(format!("{number:06}.batch"));
         fs::write(&path, batch).with_context(|| format!("cannot write {}", path.display()))?;
+        rest = after;
     }
     Ok(())
+}
+
+/// How many of the first reports fit into one batch, at least one.
+fn fitting(reports: &[Report]) -> usize {
+    let mut size = SECTION_BYTES;
+    let bytes = |report: &Report| 2 + report.stream().bit_bytes();
+    let new = |i: usize| {
+        i == 0
+            || reports[i - 1].stream() != reports[i].stream()
+            || reports[i - 1].epoch() != reports[i].epoch()
+    };
+    let mut fits = |i: &usize| {
+        size += bytes(&reports[*i]) + if new(*i) { SECTION_BYTES } else { 0 };
+        size <= MAX_BATCH_BYTES
+    };
+    (0..reports.len()).take_while(|i| fits(i)).count().max(1)
 }
 
 fn randomize(registry: &Registry, replayed: &Replayed) -> Result<Vec<Report>> {
@@ -143,7 +174,7 @@ fn randomize(registry: &Registry, replayed: &Replayed) -> Result<Vec<Report>> {
         let metric = registry.metric(&answered.metric).context("an answer to a metric of the registry")?;
         let domain = metric.domain().context("a metric with a source has a list of answers")?;
         let encoder = Encoder::new(metric.id().clone(), metric.version(), *metric.params(), &replayed.secret);
-        let value = answered.given.value(domain, &mut randomness)?;
+        let value = answered.given.value(domain, encoder.rounding())?;
         Ok(encoder.encode(value, answered.epoch, &mut randomness)?)
     };
     replayed.answers.iter().map(report).collect()

@@ -37,7 +37,7 @@ type Properties<'a> = SmallVec<[Option<Got<'a>>; 8]>;
 ///         "source": { "any": { "events": ["saved"], "window": "day" } }, "kind": "boolean", "epsilon": 1.0 } }
 /// }"#)?;
 /// let registry = Arc::new(Registry::new(declared)?);
-/// let at = |hours| Moment::utc(Timestamp::from_seconds(hours * 3600));
+/// let at = |hours: i64| Moment::utc(Timestamp::from_seconds(hours * 3600));
 /// let mut device = Device::new(registry, &DeviceSecret::from_bytes([7; 32]), at(0));
 /// assert!(device.track(&Event { name: "saved", properties: &[], at: None }, at(10)).is_empty());
 /// let answers = device.advance(at(25));

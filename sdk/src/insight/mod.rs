@@ -34,9 +34,8 @@ pub use self::kept::MAX_KEPT_BYTES;
 pub use self::state::{StateError, Unreadable};
 
 use crate::calendar::Timestamp;
-use crate::domain::{self, Domain, DomainError};
+use crate::domain::{self, Domain, DomainError, Rounding};
 use crate::encoder::Value;
-use crate::entropy::Randomness;
 use crate::metric::{Epoch, MetricId};
 
 /// The most bytes of a text property.
@@ -103,21 +102,18 @@ pub enum Given {
 }
 
 impl Given {
-    /// The value that stands for it in a report of a metric with this domain. A number rounds with a coin.
+    /// The value that stands for it in a report of a metric with this domain, on a device whose
+    /// [`Encoder::rounding`](crate::Encoder::rounding) is `rounding`.
     ///
     /// # Errors
     /// A [`DomainError`] if it is no answer of the domain.
-    pub fn value<'a>(
-        &'a self,
-        domain: &Domain,
-        randomness: &mut Randomness,
-    ) -> Result<Value<'a>, DomainError> {
+    pub fn value<'a>(&'a self, domain: &Domain, rounding: Rounding) -> Result<Value<'a>, DomainError> {
         match self {
             Self::Choice(choice) => Ok(Value::Choice(*choice)),
             Self::Subset(set) => Ok(Value::Subset(*set)),
-            Self::Text(text) => domain.value(domain::Answer::Text(text), randomness),
-            Self::Number(Some(number)) => domain.value(domain::Answer::Number(*number), randomness),
-            Self::Number(None) => domain.value(domain::Answer::Nothing, randomness),
+            Self::Text(text) => domain.value(domain::Answer::Text(text), rounding),
+            Self::Number(Some(number)) => domain.value(domain::Answer::Number(*number), rounding),
+            Self::Number(None) => domain.value(domain::Answer::Nothing, rounding),
         }
     }
 }
