@@ -1,10 +1,16 @@
 //! The definitions of metrics, read from `metrics.toml`: what is asked, and how an answer is randomized.
 //!
 //! ```toml
+//! [events.rp_signin]
+//! properties = { host = "text" }
+//!
 //! [metrics.relying_party]
 //! version = 2
-//! question = "Which site did a sign-in belong to?"
-//! report = { encoding = "bloom", bits = 128, hashes = 2, cohorts = 64, permanent = { zero = 0.25, one = 0.75 }, instantaneous = { zero = 0.25, one = 0.75 } }
+//! question = "Which site did the last sign-in of the week belong to?"
+//! source = { last = { events = ["rp_signin"], property = "host", window = "week" } }
+//! kind = "string"
+//! every = "week"
+//! epsilon = 2.0
 //!
 //! # A version that devices may still send. It is counted for itself.
 //! [[metrics.relying_party.older]]
@@ -12,17 +18,23 @@
 //! report = { encoding = "bloom", bits = 64, hashes = 2, cohorts = 64, instantaneous = { zero = 0.25, one = 0.75 } }
 //! ```
 //!
-//! A change of `report` needs a new `version`: reports of different parameters are never counted together.
+//! A change of what a report means needs a new `version`: reports of different parameters are never counted together. What may
+//! stand in the file is declared by [`deniable::registry::Declared`]; a metric that the program answers by itself has no
+//! `source`, and may state its parameters in `report`.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::fmt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
+use deniable::registry::{Declared, Place, Registry};
 use deniable::{MetricId, Params, Stream};
 use serde::Deserialize;
 use thiserror::Error;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Error as TomlError, ValueDeserializer};
 
 /// One version of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +45,8 @@ pub struct Definition {
 }
 
 impl Definition {
-    fn new(metric: &MetricId, version: NonZeroU32, question: &str, params: Params) -> Arc<Self> {
-        let stream = Stream::new(metric.clone(), version.get(), &params);
+    fn new(metric: &MetricId, version: u32, question: &str, params: Params) -> Arc<Self> {
+        let stream = Stream::new(metric.clone(), version, &params);
         Arc::new(Self { stream, question: question.into(), params })
     }
 
@@ -55,90 +67,224 @@ impl Definition {
 }
 
 /// The metrics that are asked, each in its current version and perhaps some older ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Catalog(BTreeMap<MetricId, BTreeMap<u32, Arc<Definition>>>);
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    registry: Registry,
+    definitions: BTreeMap<MetricId, BTreeMap<u32, Arc<Definition>>>,
+}
 
 impl Catalog {
     /// Reads the file of metrics.
     ///
     /// # Errors
-    /// A [`CatalogError`] that names the file, and the line where the file is at fault.
+    /// A [`CatalogError`] that names the file, and each line where the file is at fault.
     pub fn load(path: &Path) -> Result<Self, CatalogError> {
         let text = fs::read_to_string(path)
             .map_err(|source| CatalogError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text).map_err(|fault| CatalogError::Invalid { path: path.to_owned(), fault })
+        Self::parse(&text).map_err(|faults| CatalogError::Invalid { path: path.to_owned(), faults })
     }
 
     /// Reads the text of a file of metrics.
     ///
     /// # Errors
-    /// A [`CatalogFault`] that gives the value at fault and what is allowed.
-    pub fn parse(text: &str) -> Result<Self, CatalogFault> {
-        let raw: RawCatalog = toml::from_str(text)?;
-        if raw.metrics.is_empty() {
-            return Err(CatalogFault::NoMetric);
+    /// All faults at once, each with its line, its field, what was found and what is allowed.
+    pub fn parse(text: &str) -> Result<Self, LineFaults> {
+        let (root, faults) = DeTable::parse_recoverable(text);
+        let mut faults: Vec<LineFault> = faults.iter().map(|fault| LineFault::of(text, "", fault)).collect();
+        let root = root.into_inner();
+        let declared = if faults.is_empty() { declared(text, &root, &mut faults) } else { None };
+        let Some(declared) = declared.filter(|_| faults.is_empty()) else {
+            return Err(LineFaults(faults));
+        };
+        let registry = Registry::new(declared).map_err(|found| LineFaults::at(text, &root, found.0))?;
+        let definitions = registry.metrics().map(|metric| {
+            let current = (metric.version(), metric.params());
+            let versions = [current].into_iter().chain(metric.older()).map(|(version, params)| {
+                (version, Definition::new(metric.id(), version, metric.question(), *params))
+            });
+            (metric.id().clone(), versions.collect())
+        });
+        Ok(Self { definitions: definitions.collect(), registry })
+    }
+
+    /// Compares with an earlier text: what changed without a new version.
+    ///
+    /// # Errors
+    /// The changes, by the lines of `text`, which is that of this catalog.
+    pub fn follows(&self, text: &str, earlier: &Self) -> Result<(), LineFaults> {
+        let faults = self.registry.unversioned_since(&earlier.registry);
+        if faults.is_empty() {
+            return Ok(());
         }
-        raw.metrics
-            .into_iter()
-            .map(|(metric, raw)| Ok((metric.clone(), raw.versions(&metric)?)))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let (root, _) = DeTable::parse_recoverable(text);
+        Err(LineFaults::at(text, root.get_ref(), faults))
+    }
+
+    /// The questions as they were compiled.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The definition of a metric in one of its versions.
     pub fn get(&self, metric: &MetricId, version: u32) -> Option<&Arc<Definition>> {
-        self.0.get(metric)?.get(&version)
+        self.definitions.get(metric)?.get(&version)
     }
 
     /// The versions of a metric, in ascending order; none if the metric is unknown.
     pub fn versions(&self, metric: &MetricId) -> impl Iterator<Item = u32> {
-        self.0.get(metric).into_iter().flat_map(|versions| versions.keys().copied())
+        self.definitions.get(metric).into_iter().flat_map(|versions| versions.keys().copied())
     }
 
     /// Every version of every metric.
     pub fn definitions(&self) -> impl Iterator<Item = &Arc<Definition>> {
-        self.0.values().flat_map(BTreeMap::values)
+        self.definitions.values().flat_map(BTreeMap::values)
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCatalog {
-    #[serde(default)]
-    metrics: BTreeMap<MetricId, RawMetric>,
+/// The tables whose entries have names, each read for itself so that one fault does not hide another.
+const NAMED: [&str; 6] = ["events", "dimensions", "segments", "funnels", "experiments", "metrics"];
+
+/// Reads what is declared. Entries with faults are left out, and their faults noted.
+fn declared(text: &str, root: &DeTable<'_>, faults: &mut Vec<LineFault>) -> Option<Declared> {
+    let named = |name: &str| NAMED.contains(&name);
+    let top = root.iter().filter(|(name, _)| !named(name.get_ref()));
+    let top: DeTable<'_> = top.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut declared = read::<Declared>(text, "", Spanned::new(0..0, DeValue::Table(top)), faults)?;
+    declared.events = entries(text, root, "events", faults);
+    declared.dimensions = entries(text, root, "dimensions", faults);
+    declared.segments = entries(text, root, "segments", faults);
+    declared.funnels = entries(text, root, "funnels", faults);
+    declared.experiments = entries(text, root, "experiments", faults);
+    declared.metrics = entries(text, root, "metrics", faults);
+    Some(declared)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMetric {
-    version: NonZeroU32,
-    question: Box<str>,
-    report: Params,
-    #[serde(default)]
-    older: Vec<RawOlder>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawOlder {
-    version: NonZeroU32,
-    report: Params,
-}
-
-impl RawMetric {
-    fn versions(self, metric: &MetricId) -> Result<BTreeMap<u32, Arc<Definition>>, CatalogFault> {
-        let current = Definition::new(metric, self.version, &self.question, self.report);
-        let mut versions = BTreeMap::from([(self.version.get(), current)]);
-        for older in self.older {
-            let version = older.version.get();
-            if older.version >= self.version || versions.contains_key(&version) {
-                let (metric, current) = (metric.clone(), self.version.get());
-                return Err(CatalogFault::Older { metric, version, current });
+fn entries<'i, K: TryFrom<String, Error: fmt::Display> + Ord, T: Deserialize<'i>>(
+    text: &str,
+    root: &DeTable<'i>,
+    table: &str,
+    faults: &mut Vec<LineFault>,
+) -> BTreeMap<K, T> {
+    let mut found = BTreeMap::new();
+    let Some(value) = root.get(table) else { return found };
+    let Some(named) = value.get_ref().as_table() else {
+        let message = format!("a table with names is wanted, [{table}.NAME]");
+        faults.push(LineFault { line: line(text, value.span().start), field: table.to_owned(), message });
+        return found;
+    };
+    for (key, value) in named {
+        let field = format!("{table}.{}", key.get_ref());
+        match K::try_from(key.get_ref().to_string()) {
+            Ok(name) => found.extend(read(text, &field, value.clone(), faults).map(|entry| (name, entry))),
+            Err(error) => {
+                let line = line(text, key.span().start);
+                faults.push(LineFault { line, field, message: error.to_string() });
             }
-            versions.insert(version, Definition::new(metric, older.version, &self.question, older.report));
         }
-        Ok(versions)
     }
+    found
+}
+
+fn read<'i, T: Deserialize<'i>>(
+    text: &str,
+    field: &str,
+    value: Spanned<DeValue<'i>>,
+    faults: &mut Vec<LineFault>,
+) -> Option<T> {
+    match T::deserialize(ValueDeserializer::from(value)) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            faults.push(LineFault::of(text, field, &error));
+            None
+        }
+    }
+}
+
+/// Something wrong in the text of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineFault {
+    line: usize,
+    field: String,
+    message: String,
+}
+
+impl LineFault {
+    fn of(text: &str, field: &str, error: &TomlError) -> Self {
+        let line = line(text, error.span().map_or(0, |span| span.start));
+        Self { line, field: field.to_owned(), message: error.message().to_owned() }
+    }
+
+    /// The line, from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+}
+
+impl fmt::Display for LineFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong in the text of a file, by line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineFaults(pub Vec<LineFault>);
+
+impl LineFaults {
+    fn at(text: &str, root: &DeTable<'_>, faults: Vec<deniable::registry::Fault>) -> Self {
+        let mut faults: Vec<LineFault> = faults
+            .into_iter()
+            .map(|fault| LineFault {
+                line: line(text, start(root, &fault.place)),
+                field: fault.place.to_string(),
+                message: fault.problem.to_string(),
+            })
+            .collect();
+        faults.sort_by_key(|fault| fault.line);
+        faults.dedup();
+        Self(faults)
+    }
+}
+
+impl fmt::Display for LineFaults {
+    /// Each fault on a line of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for LineFaults {}
+
+/// The line, from 1, that holds the byte at `at`.
+fn line(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+/// Where a place begins in the text, or the nearest place around it that is there.
+fn start(root: &DeTable<'_>, place: &Place) -> usize {
+    let mut at = 0;
+    let mut inside: Option<&DeValue<'_>> = None;
+    for key in place.keys() {
+        let table = inside.map_or(Some(root), DeValue::as_table);
+        let array = inside.and_then(DeValue::as_array);
+        let found = match (table, array, key.parse::<usize>()) {
+            (Some(table), _, _) => table
+                .iter()
+                .find(|(name, _)| name.get_ref() == key)
+                .map(|(name, value)| (name.span().start, value.get_ref())),
+            (_, Some(array), Ok(index)) => {
+                array.get(index).map(|value: &Spanned<DeValue<'_>>| (value.span().start, value.get_ref()))
+            }
+            _ => None,
+        };
+        let Some((begins, value)) = found else { break };
+        (at, inside) = (begins, Some(value));
+    }
+    at
 }
 
 /// A file of metrics that cannot be used.
@@ -160,31 +306,7 @@ pub enum CatalogError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        fault: CatalogFault,
-    },
-}
-
-/// What is wrong in the text of a file of metrics.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum CatalogFault {
-    /// A value, a name or the notation is wrong; the message gives the line.
-    #[error(transparent)]
-    Text(#[from] toml::de::Error),
-    /// The file is empty.
-    #[error("no metric is defined: add a table [metrics.NAME] with `version`, `question` and `report`")]
-    NoMetric,
-    /// An older version is not older, or is given twice.
-    #[error(
-        "metric {metric} lists {version} among its older versions, but each must be below its current version {current} and be listed once"
-    )]
-    Older {
-        /// The metric.
-        metric: MetricId,
-        /// The version listed.
-        version: u32,
-        /// Its current version.
-        current: u32,
+        faults: LineFaults,
     },
 }
 
@@ -220,7 +342,7 @@ report = { encoding = "unary", bits = 4, instantaneous = { zero = 0.25, one = 0.
     #[test]
     fn faults_are_named_with_line_value_and_limit() {
         for (from, to, said) in [
-            ("version = 3", "version = 0", &["line 3", "0", "nonzero"][..]),
+            ("version = 3", "version = 0", &["line 3", "metrics.host", "0", "nonzero"][..]),
             ("version = 3", "version = -1", &["line 3", "-1"]),
             ("version = 3", "versions = 3", &["line 3", "versions", "version"]),
             ("bits = 16", "bits = 5000", &["line 5", "5000", "4096"]),
@@ -244,7 +366,8 @@ report = { encoding = "unary", bits = 4, instantaneous = { zero = 0.25, one = 0.
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = Catalog::load(file.path()).unwrap_err();
         assert!(error.to_string().contains(&*file.path().to_string_lossy()));
-        assert!(matches!(error, CatalogError::Invalid { fault: CatalogFault::NoMetric, .. }));
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("[metrics.NAME]"));
+        assert!(matches!(error, CatalogError::Invalid { .. }));
         assert!(matches!(Catalog::load(Path::new("/no/metrics.toml")), Err(CatalogError::Unreadable { .. })));
     }
 }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod catalog;
 pub mod collect;
 pub mod decode;
+pub mod events;
 pub mod map_file;
 pub mod rappor_files;
 pub mod simulate;

@@ -5,7 +5,7 @@
 //! | yes or no | a boolean | one of two |
 //! | labels | one of a closed list, perhaps with an `other` for all else | its place |
 //! | histogram | a number | its bin: below the first edge, between two, or from the last on |
-//! | mean | a number | one of two, by stochastic rounding |
+//! | mean | a number, perhaps none | one of two, by stochastic rounding, or a third for none |
 //! | set | any of at most 8 names | the subset |
 //! | text | an open string | itself |
 //!
@@ -20,6 +20,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::choose::{Answers, MAX_SET};
 use crate::encoder::{MAX_VALUE_BYTES, Value};
@@ -35,7 +36,7 @@ enum Kind {
     Flag,
     Labels { names: Box<[String]>, other: Other },
     Histogram { edges: Box<[f64]> },
-    Mean { low: f64, high: f64 },
+    Mean { low: f64, high: f64, nothing: bool },
     Set { names: Box<[String]> },
     Text,
 }
@@ -74,6 +75,8 @@ pub enum Answer<'a> {
     Text(&'a str),
     /// Names of a set, in any order, repeats allowed.
     Names(&'a [&'a str]),
+    /// Nothing to say, for a mean of those who have a number.
+    Nothing,
 }
 
 impl Answer<'_> {
@@ -83,6 +86,7 @@ impl Answer<'_> {
             Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::Names(_) => "a set of names",
+            Self::Nothing => "nothing",
         }
     }
 }
@@ -138,7 +142,19 @@ impl Domain {
                 return Err(DomainError::NotFinite { what: "an end of the range", value });
             }
         }
-        if low < high { Ok(Self(Kind::Mean { low, high })) } else { Err(DomainError::Range { low, high }) }
+        if low < high {
+            Ok(Self(Kind::Mean { low, high, nothing: false }))
+        } else {
+            Err(DomainError::Range { low, high })
+        }
+    }
+
+    /// The mean of numbers between `low` and `high` over those who have one; who has none says so by a third value.
+    ///
+    /// # Errors
+    /// As [`Domain::mean`].
+    pub fn mean_or_nothing(low: f64, high: f64) -> Result<Self, DomainError> {
+        Self::mean(low, high).map(|_| Self(Kind::Mean { low, high, nothing: true }))
     }
 
     /// A set of 2 to 8 names, any of which an answer may hold.
@@ -154,7 +170,8 @@ impl Domain {
     /// What [`Params::for_epsilon`](crate::Params::for_epsilon) needs to know of this domain.
     pub fn answers(&self) -> Answers {
         match &self.0 {
-            Kind::Flag | Kind::Mean { .. } => Answers::Closed(2),
+            Kind::Flag => Answers::Closed(2),
+            Kind::Mean { nothing, .. } => Answers::Closed(2 + usize::from(*nothing)),
             Kind::Labels { names, other } => {
                 Answers::Closed(names.len() + usize::from(*other == Other::Counted))
             }
@@ -191,7 +208,8 @@ impl Domain {
                 let number = finite(number)?;
                 Ok(Value::Choice(edges.partition_point(|edge| *edge <= number)))
             }
-            (Kind::Mean { low, high }, Answer::Number(number)) => {
+            (Kind::Mean { nothing: true, .. }, Answer::Nothing) => Ok(Value::Choice(2)),
+            (Kind::Mean { low, high, .. }, Answer::Number(number)) => {
                 let share = (finite(number)?.clamp(*low, *high) / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
                 let share = Probability::nearest(share).expect("a share of a range is a probability");
                 Ok(Value::Choice(usize::from(rounding.is_below(share))))
@@ -217,6 +235,21 @@ impl Domain {
             Kind::Labels { .. } | Kind::Text => "a text",
             Kind::Histogram { .. } | Kind::Mean { .. } => "a number",
             Kind::Set { .. } => "a set of names",
+        }
+    }
+}
+
+impl fmt::Display for Domain {
+    /// Says what the answers can be.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Flag => f.write_str("yes or no"),
+            Kind::Labels { names, .. } => write!(f, "one of {} labels", names.len()),
+            Kind::Histogram { edges } => write!(f, "a number, in {} bins", edges.len() + 1),
+            Kind::Mean { low, high, nothing: false } => write!(f, "a number from {low} to {high}"),
+            Kind::Mean { low, high, nothing: true } => write!(f, "a number from {low} to {high}, or none"),
+            Kind::Set { names } => write!(f, "any of {} names", names.len()),
+            Kind::Text => f.write_str("an open text"),
         }
     }
 }
@@ -366,6 +399,15 @@ mod tests {
         let widest = Domain::mean(f64::MIN, f64::MAX).unwrap();
         assert_eq!(widest.value(Answer::Number(0.0), Rounding::new(0x7FFF_FFFF)), Ok(Value::Choice(1)));
         assert_eq!(widest.value(Answer::Number(0.0), Rounding::new(0x8000_0000)), Ok(Value::Choice(0)));
+    }
+
+    #[test]
+    fn who_has_no_number_is_a_third_value() {
+        let range = Domain::mean_or_nothing(0.0, 10.0).unwrap();
+        assert_eq!(range.answers(), Answers::Closed(3));
+        assert_eq!(value(&range, Answer::Nothing), Ok(Value::Choice(2)));
+        assert_eq!(value(&range, Answer::Number(10.0)), Ok(Value::Choice(1)));
+        assert!(value(&Domain::mean(0.0, 10.0).unwrap(), Answer::Nothing).is_err());
     }
 
     #[test]

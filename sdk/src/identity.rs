@@ -23,6 +23,7 @@ pub(crate) type Prf = Hmac<Sha256>;
 const COHORT: u8 = 1;
 const PERMANENT: u8 = 2;
 const ROUNDING: u8 = 3;
+const DRAW: u8 = 4;
 
 /// 256 secret bits that a device draws once and keeps.
 ///
@@ -73,6 +74,19 @@ impl DeviceSecret {
     pub(crate) fn permanent(&self, stream: &Stream, cohort: u16) -> PermanentCoins {
         let key = Zeroizing::new(self.derive(PERMANENT, stream, cohort));
         PermanentCoins(keyed(&key))
+    }
+
+    /// A number that this device draws once for a name and an instance of it, for choices that are no answers: an arm of
+    /// an experiment, a position of a way.
+    pub(crate) fn draw_for(&self, name: &[u8], instance: u64) -> u64 {
+        let mut prf = keyed(&self.0);
+        prf.update(b"deniable v1");
+        prf.update(&[DRAW]);
+        prf.update(&(name.len() as u64).to_be_bytes());
+        prf.update(name);
+        prf.update(&instance.to_be_bytes());
+        let draw = prf.finalize().into_bytes();
+        u64::from_be_bytes(core::array::from_fn(|i| draw[i]))
     }
 
     fn derive(&self, label: u8, stream: &Stream, cohort: u16) -> [u8; 32] {

@@ -22,17 +22,20 @@ extern crate alloc;
 extern crate std;
 
 mod bloom;
+pub mod calendar;
 mod choose;
 mod domain;
 mod encoder;
 mod entropy;
 mod identity;
+pub mod insight;
 mod metric;
 mod params;
 mod privacy;
 mod probability;
 #[cfg(feature = "rappor-compat")]
 pub mod rappor;
+pub mod registry;
 mod report;
 mod response;
 

@@ -1,6 +1,7 @@
 //! The command line: one module per command, each with its arguments and its `run`.
 
 mod audit;
+mod check;
 mod counts;
 mod decode;
 mod demo;
@@ -12,6 +13,7 @@ mod parameters;
 mod plot;
 mod privacy;
 mod progress;
+mod replay;
 mod reports;
 mod selection;
 mod serve;
@@ -34,6 +36,7 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Serve(serve::ServeArgs),
+    Check(check::CheckArgs),
     Counts(counts::CountsArgs),
     Decode(decode::Args),
     Map(map::Args),
@@ -41,6 +44,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Audit(audit::Args),
     Privacy(privacy::Args),
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs the command that the process was given. A failure is told on standard error, with its causes.
@@ -48,6 +52,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Map(args) => map::run(&args),
@@ -55,6 +60,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Privacy(args) => privacy::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

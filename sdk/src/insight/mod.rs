@@ -1,0 +1,156 @@
+//! Answers on the device: a state machine that turns events into one value for each question when its time has come.
+//!
+//! A [`Device`] is told of events and of the time; it keeps sessions, days, weeks and months, moves the cells of its
+//! [`Registry`](crate::registry::Registry), and hands out an [`Answered`] for each metric whose epoch ended. A device with
+//! nothing to say answers too, so that reporting itself says nothing.
+//!
+//! # Time
+//! The clock is an argument, and may be wrong. While it stands or goes back by less than a day, time stands still. A clock that
+//! went back further is believed: what was open is closed without an answer for the days that come again. A clock that
+//! jumped ahead, or a long sleep, ends every epoch between; of each kind the first and the last thirty are answered.
+//! Days are local days, and never run back when the offset changes.
+//!
+//! # Bounds
+//! Every cell has a bound, raw events are kept for [`lookback_days`](crate::registry::Declared::lookback_days) in at most
+//! [`MAX_KEPT_BYTES`], and texts over [`MAX_TEXT_BYTES`] are dropped and counted. No cost grows with the number of events.
+
+mod clock;
+mod device;
+mod kept;
+mod read;
+mod state;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::device::Device;
+pub use self::kept::MAX_KEPT_BYTES;
+pub use self::state::{StateError, Unreadable};
+
+use crate::calendar::Timestamp;
+use crate::domain::{self, Domain, DomainError, Rounding};
+use crate::encoder::Value;
+use crate::metric::{Epoch, MetricId};
+
+/// The most bytes of a text property.
+pub const MAX_TEXT_BYTES: usize = 512;
+
+/// What a device without a text says for one.
+pub const NO_TEXT: &str = "(none)";
+
+/// Something that happened.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its properties. Of a name that stands twice the last one counts.
+    pub properties: &'a [(&'a str, Property<'a>)],
+    /// When it happened; now if left out. Times ahead of the clock or before the install are clamped and counted.
+    pub at: Option<Timestamp>,
+}
+
+/// A property of an event.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Property<'a> {
+    /// True or false.
+    Flag(bool),
+    /// A number.
+    Number(f64),
+    /// A label or an open text.
+    Text(&'a str),
+}
+
+/// The answer to a metric for an epoch that ended.
+#[derive(Clone, PartialEq)]
+pub struct Answered {
+    /// The metric.
+    pub metric: MetricId,
+    /// Its version.
+    pub version: u32,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The answer.
+    pub given: Given,
+    /// The public tags, as places in their lists, in the order of [`Registry::tags`](crate::registry::Registry::tags).
+    pub tags: Vec<usize>,
+}
+
+impl fmt::Debug for Answered {
+    /// Says what is answered, and never how.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answered({} version {}, epoch {})", self.metric, self.version, self.epoch)
+    }
+}
+
+/// An answer, before anything is randomized.
+#[derive(Clone, PartialEq)]
+pub enum Given {
+    /// A place in the metric's list.
+    Choice(usize),
+    /// A bit for each name of the metric's set.
+    Subset(u8),
+    /// An open text, [`NO_TEXT`] if there is none.
+    Text(String),
+    /// A number, or none.
+    Number(Option<f64>),
+}
+
+impl Given {
+    /// The value that stands for it in a report of a metric with this domain, on a device whose
+    /// [`Encoder::rounding`](crate::Encoder::rounding) is `rounding`.
+    ///
+    /// # Errors
+    /// A [`DomainError`] if it is no answer of the domain.
+    pub fn value<'a>(&'a self, domain: &Domain, rounding: Rounding) -> Result<Value<'a>, DomainError> {
+        match self {
+            Self::Choice(choice) => Ok(Value::Choice(*choice)),
+            Self::Subset(set) => Ok(Value::Subset(*set)),
+            Self::Text(text) => domain.value(domain::Answer::Text(text), rounding),
+            Self::Number(Some(number)) => domain.value(domain::Answer::Number(*number), rounding),
+            Self::Number(None) => domain.value(domain::Answer::Nothing, rounding),
+        }
+    }
+}
+
+impl fmt::Debug for Given {
+    /// Says what kind of answer it is, and never which.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Choice(_) => "Given(a choice)",
+            Self::Subset(_) => "Given(a set)",
+            Self::Text(_) => "Given(a text)",
+            Self::Number(_) => "Given(a number)",
+        })
+    }
+}
+
+/// How often something was dropped or put right since the state began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Events with a name that is not declared.
+    pub unknown_events: u64,
+    /// Events that no metric needs, where nothing is kept for later.
+    pub unneeded_events: u64,
+    /// Properties with a name that is not declared.
+    pub unknown_properties: u64,
+    /// Properties of another type than declared, numbers that are not finite, and texts that are too long.
+    pub unfit_properties: u64,
+    /// Labels that became `other`.
+    pub other_labels: u64,
+    /// Events from the future.
+    pub from_future: u64,
+    /// Events from before the install.
+    pub before_install: u64,
+    /// Times that the clock was set back by a day or more.
+    pub clock_set_back: u64,
+    /// Epochs of a long sleep that were not answered.
+    pub epochs_skipped: u64,
+    /// Kept events that had to go before their time.
+    pub kept_dropped: u64,
+}

@@ -1,0 +1,195 @@
+//! The stored state of a device.
+//!
+//! # State format, version 1
+//! | bytes | content |
+//! |---|---|
+//! | 4 | `dnst` |
+//! | 1 | version, 1 |
+//! | … | the state, in the postcard format; each tally stands under the hash of its cell's definition |
+//! | 8 | the first bytes of the SHA-256 of all before |
+//!
+//! Tallies of cells that a new registry no longer has are dropped. Cells that are new begin with the raw events that were kept.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Counters;
+use super::clock::Clock;
+use super::device::{Device, passes, properties};
+use super::kept::Kept;
+use super::tally::{Occasion, Tally};
+use crate::identity::DeviceSecret;
+use crate::metric::MetricId;
+use crate::registry::{Registry, Window};
+
+const MAGIC: [u8; 4] = *b"dnst";
+const FORMAT: u8 = 1;
+const CHECK_BYTES: usize = 8;
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    clock: Clock,
+    tallies: BTreeMap<u64, Tally>,
+    done: BTreeSet<(MetricId, u32)>,
+    counters: Counters,
+    kept: Kept,
+}
+
+impl Device {
+    /// The bytes to store. Keep them where only this program reads, beside the secret.
+    pub fn store(&self) -> Vec<u8> {
+        let tallies = self.registry.cells.iter().zip(&self.tallies);
+        let stored = Stored {
+            clock: self.clock.clone(),
+            tallies: tallies.map(|(cell, tally)| (cell.key, tally.clone())).collect(),
+            done: self.done.clone(),
+            counters: self.counters,
+            kept: self.kept.clone(),
+        };
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(FORMAT);
+        bytes.extend(postcard::to_allocvec(&stored).expect("plain data has a binary form"));
+        let check = check(&bytes);
+        bytes.extend(check);
+        bytes
+    }
+
+    /// Takes up a stored state, under the same registry or a changed one.
+    ///
+    /// # Errors
+    /// [`Unreadable`], which hands the bytes back, so that they can be kept aside. There is no device then, and nothing is
+    /// answered on guesses; the program decides whether to begin anew.
+    pub fn restore(
+        registry: Arc<Registry>,
+        secret: &DeviceSecret,
+        bytes: Vec<u8>,
+    ) -> Result<Self, Unreadable> {
+        let mut stored = match parse(&bytes) {
+            Ok(stored) => stored,
+            Err(error) => return Err(Unreadable { error, bytes: bytes.into() }),
+        };
+        let mut known = Vec::new();
+        let tallies = registry.cells.iter().map(|cell| {
+            let tally = stored.tallies.remove(&cell.key);
+            known.push(tally.is_some());
+            tally.unwrap_or(Tally::Empty)
+        });
+        let tallies = tallies.collect();
+        let mut device = Self {
+            clock: stored.clock,
+            tallies,
+            done: stored.done,
+            counters: stored.counters,
+            kept: stored.kept,
+            secret: secret.clone(),
+            registry,
+        };
+        device.look_back(&known);
+        Ok(device)
+    }
+
+    /// Lets the cells that remember nothing see the raw events that were kept.
+    fn look_back(&mut self, known: &[bool]) {
+        let registry = Arc::clone(&self.registry);
+        let kept = core::mem::take(&mut self.kept);
+        kept.replay(|event, when| {
+            let Some(&index) = registry.event_names.get(event.name) else { return };
+            let plan = &registry.events[index];
+            // They were counted when they came.
+            let properties = properties(plan, event, &mut Counters::default());
+            for route in plan.routes.iter().filter(|route| !known[route.cell]) {
+                let cell = &registry.cells[route.cell];
+                if self.is_current(cell.window, when) && passes(&route.filters, &properties) {
+                    let got = route.property.and_then(|place| properties[place]);
+                    self.add(cell, route.cell, route.role, got, when);
+                }
+            }
+        });
+        self.kept = kept;
+    }
+
+    /// Whether a past occasion lies in the window that is open now.
+    fn is_current(&self, window: Window, when: &Occasion) -> bool {
+        let clock = &self.clock;
+        match window {
+            Window::Session => clock.open && when.session == clock.session,
+            Window::Day => when.day == clock.today,
+            Window::Week => when.day.week() == clock.today.week(),
+            Window::Month => when.day.month() == clock.today.month(),
+            Window::Ever | Window::FirstSession | Window::Days(_) => true,
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Stored, StateError> {
+    let body = bytes.strip_prefix(&MAGIC).ok_or(StateError::NotAState)?;
+    let &format = body.first().ok_or(StateError::Corrupt)?;
+    if format > FORMAT {
+        return Err(StateError::Newer { found: format });
+    }
+    let (whole, found) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(StateError::Corrupt)?;
+    if format != FORMAT || check(whole) != *found {
+        return Err(StateError::Corrupt);
+    }
+    let stored = whole.get(MAGIC.len() + 1..).ok_or(StateError::Corrupt)?;
+    match postcard::take_from_bytes(stored) {
+        Ok((stored, [])) => Ok(stored),
+        _ => Err(StateError::Corrupt),
+    }
+}
+
+fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    let digest = Sha256::digest(bytes);
+    core::array::from_fn(|i| digest[i])
+}
+
+/// A stored state that cannot be taken up, with its bytes.
+pub struct Unreadable {
+    /// Why.
+    pub error: StateError,
+    /// What was stored, to be kept aside.
+    pub bytes: Box<[u8]>,
+}
+
+impl fmt::Debug for Unreadable {
+    /// Says why, and nothing of the state.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unreadable({:?}, {} bytes)", self.error, self.bytes.len())
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl core::error::Error for Unreadable {}
+
+/// Why a stored state cannot be taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The bytes begin otherwise.
+    #[error(
+        "these bytes are no state of a device: a state begins with \"dnst\"; keep them aside and begin anew"
+    )]
+    NotAState,
+    /// A newer program wrote it.
+    #[error(
+        "the state has format {found}, but this program reads up to {FORMAT}; keep it aside and update the program"
+    )]
+    Newer {
+        /// Its version.
+        found: u8,
+    },
+    /// It was cut short or changed.
+    #[error("the state is damaged or cut short; keep it aside and begin anew")]
+    Corrupt,
+}

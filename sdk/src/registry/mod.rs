@@ -1,0 +1,261 @@
+//! The registry: the questions that are asked, how a device answers them from its events, and what each answer costs.
+//!
+//! [`Declared`] is the registry as it is written, plain data in one notation for files and for clients. [`Registry`] is what
+//! was checked and compiled from it: reductions became cells, events know the cells that they move, and every question has
+//! its answers and its parameters. A registry with faults tells all of them at once.
+//!
+//! # The catalog
+//! What a client receives: `dnct`, a version byte (1), then [`Declared`] in the postcard format. It needs no reader of text.
+//! Its SHA-256 names the registry.
+
+mod closed;
+mod compile;
+mod declared;
+mod fault;
+mod metric;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use sha2::{Digest, Sha256};
+
+pub use self::declared::{
+    Center, Condition, Declared, Dimension, DrawnBy, EventType, Every, Experiment, Feature, Filter, Funnel,
+    FunnelStep, Kind, Matching, MetricDeclaration, Of, Older, Order, Precision, Privacy, Property, Rule,
+    Segment, Source, Stated, Window,
+};
+pub use self::fault::{Fault, Faults, Place, Problem};
+pub use self::metric::Metric;
+
+pub(crate) use self::closed::{Closed, Read, Test, Trial};
+pub(crate) use self::compile::{Cell, Check, EventPlan, OTHER, Reduction};
+pub(crate) use self::metric::{Answer, Plan};
+
+use self::compile::Compiler;
+
+const MAGIC: [u8; 4] = *b"dnct";
+const FORMAT: u8 = 1;
+
+/// The name of a registry: the SHA-256 of its catalog.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistryHash(pub [u8; 32]);
+
+impl fmt::Display for RegistryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RegistryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryHash({self})")
+    }
+}
+
+/// Questions that were checked and compiled.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    declared: Declared,
+    hash: RegistryHash,
+    metrics: BTreeMap<crate::metric::MetricId, Metric>,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) closed: Vec<Closed>,
+    pub(crate) trials: Vec<Trial>,
+    pub(crate) events: Vec<EventPlan>,
+    pub(crate) event_names: BTreeMap<String, usize>,
+    pub(crate) tags: Vec<(String, usize)>,
+}
+
+impl Registry {
+    /// Checks and compiles a registry.
+    ///
+    /// # Errors
+    /// All its [`Faults`] at once.
+    pub fn new(declared: Declared) -> Result<Self, Faults> {
+        let mut compiler = Compiler::new(&declared);
+        compiler.limits();
+        let mut names = compiler.names();
+        let tags = compiler.tags(&names);
+        let mut metrics = BTreeMap::new();
+        for (id, metric) in &declared.metrics {
+            if let Some(metric) = compiler.metric(&mut names, id, metric) {
+                metrics.insert(id.clone(), metric);
+            }
+        }
+        compiler.unused_names();
+        let Compiler { faults, cells, events, event_names, .. } = compiler;
+        if !faults.is_empty() {
+            return Err(Faults(faults));
+        }
+        let hash = RegistryHash(Sha256::digest(catalog(&declared)).into());
+        let closed::Names { closed, trials, .. } = names;
+        Ok(Self { declared, hash, metrics, cells, closed, trials, events, event_names, tags })
+    }
+
+    /// Reads a catalog.
+    ///
+    /// # Errors
+    /// A [`CatalogError`] for bytes that are no catalog, one of a newer program, or a registry with faults.
+    pub fn from_catalog(bytes: &[u8]) -> Result<Self, CatalogError> {
+        let body = bytes.strip_prefix(&MAGIC).ok_or(CatalogError::NotACatalog)?;
+        let (&format, body) = body.split_first().ok_or(CatalogError::NotACatalog)?;
+        if format != FORMAT {
+            return Err(CatalogError::Format { found: format });
+        }
+        let (declared, rest) = postcard::take_from_bytes(body).map_err(|_| CatalogError::Corrupt)?;
+        if !rest.is_empty() {
+            return Err(CatalogError::Corrupt);
+        }
+        Ok(Self::new(declared)?)
+    }
+
+    /// The bytes that a client receives.
+    pub fn catalog(&self) -> Vec<u8> {
+        catalog(&self.declared)
+    }
+
+    /// Its name.
+    pub fn hash(&self) -> RegistryHash {
+        self.hash
+    }
+
+    /// What was declared.
+    pub fn declared(&self) -> &Declared {
+        &self.declared
+    }
+
+    /// The metrics, by name.
+    pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
+        self.metrics.values()
+    }
+
+    /// The metric of that name.
+    pub fn metric(&self, id: &crate::metric::MetricId) -> Option<&Metric> {
+        self.metrics.get(id)
+    }
+
+    /// What a property of an event can be; None if either is not declared.
+    pub fn property(&self, event: &str, property: &str) -> Option<&Property> {
+        self.declared.events.get(event)?.properties.get(property)
+    }
+
+    /// The public tags with their labels: what travels in the clear beside each report.
+    pub fn tags(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.tags.iter().map(|(name, closed)| (name.as_str(), &self.closed[*closed].labels[..]))
+    }
+
+    /// What changed since `earlier` that a new version was needed for and did not get.
+    pub fn unversioned_since(&self, earlier: &Self) -> Vec<Fault> {
+        let changed = |metric: &Metric| {
+            let before = earlier.metric(metric.id()).filter(|before| before.version() == metric.version())?;
+            let (what, version) = (metric.change_from(before)?, metric.version());
+            let place = Place::new(["metrics", metric.id().as_str(), "version"]);
+            Some(Fault { place, problem: Problem::Unversioned { what, version } })
+        };
+        self.metrics().filter_map(changed).collect()
+    }
+}
+
+fn catalog(declared: &Declared) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.push(FORMAT);
+    bytes.extend(postcard::to_allocvec(declared).expect("plain data has a binary form"));
+    bytes
+}
+
+impl Compiler<'_> {
+    fn limits(&mut self) {
+        let declared = self.declared;
+        if declared.format != 1 {
+            self.fault(Place::new(["format"]), Problem::Format { found: declared.format });
+        }
+        let gap = f64::from(declared.session_gap_minutes);
+        self.in_range(Place::new(["session_gap_minutes"]), gap, 1.0, 1440.0);
+        self.in_range(Place::new(["lookback_days"]), f64::from(declared.lookback_days), 0.0, 366.0);
+        let Privacy { weekly, lifetime, public_bits } = declared.privacy;
+        let place = Place::new(["privacy"]);
+        self.in_range(place.at("weekly"), weekly, 0.01, 64.0);
+        self.in_range(place.at("lifetime"), lifetime, 0.01, 64.0);
+        self.in_range(place.at("public_bits"), public_bits, 0.0, 16.0);
+        if declared.metrics.is_empty() {
+            let why = "define at least one metric in a table [metrics.NAME]";
+            self.fault(Place::new(["metrics"]), Problem::Missing { why });
+        }
+    }
+
+    fn tags(&mut self, names: &closed::Names) -> Vec<(String, usize)> {
+        let mut tags: Vec<(String, usize)> = Vec::new();
+        let mut bits = 0.0;
+        for (i, name) in self.declared.tags.iter().enumerate() {
+            let place = Place::new(["tags"]).item(i);
+            let Some(closed) = self.named(names, &place, name) else { continue };
+            if tags.iter().any(|(known, _)| known == name) {
+                self.fault(
+                    place.clone(),
+                    Problem::Overlap { name: name.clone(), other: "a tag before it".into() },
+                );
+            }
+            let question = &names.closed[closed];
+            if question.sensitive {
+                self.fault(
+                    place.clone(),
+                    Problem::Sensitive { name: name.clone(), with: "shown in the clear" },
+                );
+            }
+            let tumbling = |window: &&Window| {
+                matches!(window, Window::Session | Window::Day | Window::Week | Window::Month)
+            };
+            if question.windows.iter().find(tumbling).is_some() {
+                let why =
+                    "a tag must not change with each session, day, week or month; ask over \"ever\" or days";
+                self.fault(place, Problem::Misplaced { why });
+            }
+            bits += libm::log2(question.labels.len() as f64);
+            tags.push((name.clone(), closed));
+        }
+        let cap = self.declared.privacy.public_bits;
+        if bits > cap {
+            self.fault(Place::new(["tags"]), Problem::TooPublic { bits, cap });
+        }
+        tags
+    }
+
+    /// Funnels that no metric uses are still checked.
+    fn unused_names(&mut self) {
+        for (name, funnel) in &self.declared.funnels {
+            let place = Place::new(["funnels", name, "steps"]);
+            for (i, step) in funnel.steps.iter().enumerate() {
+                if step.name == closed::NONE || funnel.steps[..i].iter().any(|other| other.name == step.name)
+                {
+                    let other = "a step before it, or of no step at all".into();
+                    self.fault(place.item(i).at("name"), Problem::Overlap { name: step.name.clone(), other });
+                }
+            }
+        }
+    }
+}
+
+/// Bytes that give no registry.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// The bytes begin otherwise.
+    #[error("these bytes are no catalog: a catalog begins with \"dnct\"")]
+    NotACatalog,
+    /// A catalog of another version.
+    #[error("the catalog has format {found}, but this program reads format 1; update the program")]
+    Format {
+        /// Its version.
+        found: u8,
+    },
+    /// The bytes break off or go on, or hold what cannot be.
+    #[error("the catalog is damaged or cut short; fetch it again")]
+    Corrupt,
+    /// The registry in it has faults.
+    #[error("the registry in the catalog cannot be used")]
+    Faults(#[from] Faults),
+}
