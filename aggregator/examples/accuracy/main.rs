@@ -11,6 +11,7 @@
 mod cases;
 mod grid;
 mod scale;
+mod whole;
 
 use std::path::PathBuf;
 
@@ -33,12 +34,13 @@ fn main() {
     let args = Args::parse();
     println!("# Accuracy and speed of the decoder\n");
     println!(
-        "Made by `cargo run --release -p deniable-aggregator --example accuracy`. All seeds are fixed.\n"
+        "Made by `cargo run --release -p deniable-aggregator --example accuracy -- --cases DIR`. All seeds are fixed.\n"
     );
     if let Some(cases) = &args.cases {
         cases::print(cases);
     }
     scale::print();
+    whole::print();
     grid::print(&args.only, args.seeds);
 }
 

@@ -24,8 +24,9 @@ use super::{Answer, Counts, DecodeError, Design, Sums, SumsError, answer, possib
 
 /// Candidates beyond which the information matrix is not worth its time; counts do as well then.
 pub(super) const MAX_CANDIDATES: usize = 600;
-/// The gap in log-likelihood at which the climb stops: far below the half that chance costs each share.
-const GAP: f64 = 0.01;
+/// The gap in log-likelihood at which the climb stops: below the half that chance costs each share, and a step of
+/// Newton's method follows.
+const GAP: f64 = 0.1;
 /// Different reports whose terms are added up on one core.
 const PART: usize = 1 << 14;
 /// Evaluations after which it is given up.

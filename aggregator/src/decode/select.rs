@@ -67,14 +67,16 @@ pub(super) fn screened<'a>(design: &'a Design, observed: &Observed) -> Result<Se
     }
 }
 
-/// Chooses the candidates with positive shares in the non-negative fit, and fits them.
+/// Chooses the candidates with positive shares in the non-negative fit, the largest if there are too many, and fits them.
 ///
 /// # Errors
 /// As [`screened`], and [`DecodeError::NotConverged`].
 pub(super) fn positive<'a>(design: &'a Design, observed: &Observed) -> Result<Settled<'a>, DecodeError> {
     let weights = observed.weights(|_| observed.mean_share(), 0.0);
-    let support = descent::nonnegative(design, design.background(), &observed.shares, &weights)?;
-    fit(design, observed, support.into_iter().take(limit(observed)))
+    let mut support = descent::nonnegative(design, design.background(), &observed.shares, &weights)?;
+    support.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    support.truncate(limit(observed));
+    fit(design, observed, support.into_iter().map(|(column, _)| column))
 }
 
 /// Chooses the candidates at the end of the LASSO path, fits them, and again those that stay significant.

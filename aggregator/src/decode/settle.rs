@@ -1,5 +1,8 @@
 //! A fit whose weights agree with it: known noise at the fitted rates, plus what the noise does not explain.
 //!
+//! The known noise of a row is r(1 − r), r its rate of ones. Under strong noise r is much the same everywhere; the
+//! weaker the noise, the more the rows differ, and the more it is worth to fit once more with what was fitted.
+//!
 //! Strings that are no candidates put mass on random bits. Their mean is the background's; what is left of
 //! them is an excess of the residuals over the known noise, equal on all rows. It is estimated from the
 //! weighted residual sum of squares by the method of moments (Paule and Mandel 1982) and added to every
