@@ -5,6 +5,7 @@ mod counts;
 mod decode;
 mod demo;
 mod figures;
+mod init;
 mod inspect;
 mod map;
 mod output;
@@ -33,6 +34,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Init(init::InitArgs),
     Serve(serve::ServeArgs),
     Counts(counts::CountsArgs),
     Decode(decode::Args),
@@ -47,6 +49,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
