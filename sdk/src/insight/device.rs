@@ -328,7 +328,8 @@ fn answered(view: &View<'_>, metric: &Metric, plan: &Plan, period: Day) -> Answe
         version: metric.version(),
         epoch: period.epoch(),
         given: view.answer(plan),
-        tags: view.tags(),
+        // What is sensitive is not shown beside anything.
+        tags: if metric.is_sensitive() { Vec::new() } else { view.tags() },
     }
 }
 
