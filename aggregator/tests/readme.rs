@@ -36,7 +36,12 @@ impl Shell {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(root().join("tests").canonicalize().unwrap(), home.path().join("tests"))
             .unwrap();
-        fs::write(home.path().join("metrics.toml"), &blocks("toml")[0]).unwrap();
+        let files = [
+            ("metrics.toml", &blocks("toml")[0]),
+            ("app.toml", &blocks("toml")[1]),
+            ("events.jsonl", &blocks("json")[0]),
+        ];
+        files.iter().for_each(|(name, text)| fs::write(home.path().join(name), text).unwrap());
         Self { home, collector: None }
     }
 

@@ -134,14 +134,20 @@ impl Device {
     /// Lets time pass, and answers for the epochs that ended.
     pub fn advance(&mut self, now: Moment) -> Vec<Answered> {
         let mut answers = Vec::new();
-        match self.clock.read(now) {
+        let ended = match self.clock.read(now) {
             Reading::Onward => {
-                self.end_session(&mut answers);
-                self.end_days(&mut answers);
+                let session = self.end_session(&mut answers);
+                self.end_days(&mut answers) || session
             }
-            Reading::SetBack => self.set_back(now, &mut answers),
+            Reading::SetBack => {
+                self.set_back(now, &mut answers);
+                true
+            }
+        };
+        // What is answered once becomes due with the end of a day or a session.
+        if ended {
+            self.answer_once(&mut answers);
         }
-        self.answer_once(&mut answers);
         answers
     }
 
@@ -178,11 +184,14 @@ impl Device {
         }
     }
 
-    fn end_session(&mut self, answers: &mut Vec<Answered>) {
+    /// Ends the session if its gap has passed, and says whether it did.
+    fn end_session(&mut self, answers: &mut Vec<Answered>) -> bool {
         let gap_ms = i64::from(self.registry.declared().session_gap_minutes) * 60_000;
-        if self.clock.session_is_over(gap_ms) {
+        let over = self.clock.session_is_over(gap_ms);
+        if over {
             self.close_session(answers);
         }
+        over
     }
 
     fn close_session(&mut self, answers: &mut Vec<Answered>) {
@@ -191,10 +200,11 @@ impl Device {
         self.restart(Window::Session);
     }
 
-    fn end_days(&mut self, answers: &mut Vec<Answered>) {
+    /// Ends the days before the clock's, and says whether there were any.
+    fn end_days(&mut self, answers: &mut Vec<Answered>) -> bool {
         let (from, to) = (self.clock.today, self.clock.latest.day());
         if to <= from {
-            return;
+            return false;
         }
         self.end_epochs(&Every::Day, Window::Day, from, to, |day| Day(day.0 + 1), answers);
         self.end_epochs(
@@ -208,6 +218,7 @@ impl Device {
         self.end_epochs(&Every::Month, Window::Month, from.month(), to.month(), Day::next_month, answers);
         self.clock.today = to;
         self.forget_kept();
+        true
     }
 
     /// Ends the epochs from the open one up to the one that begins with `to`.
@@ -328,7 +339,8 @@ fn answered(view: &View<'_>, metric: &Metric, plan: &Plan, period: Day) -> Answe
         version: metric.version(),
         epoch: period.epoch(),
         given: view.answer(plan),
-        tags: view.tags(),
+        // What is sensitive is not shown beside anything.
+        tags: if metric.is_sensitive() { Vec::new() } else { view.tags() },
     }
 }
 

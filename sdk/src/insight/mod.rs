@@ -77,7 +77,8 @@ pub struct Answered {
     pub epoch: Epoch,
     /// The answer.
     pub given: Given,
-    /// The public tags, as places in their lists, in the order of [`Registry::tags`](crate::registry::Registry::tags).
+    /// The public tags, as places in their lists, in the order of [`Registry::tags`](crate::registry::Registry::tags);
+    /// empty beside a sensitive metric.
     pub tags: Vec<usize>,
 }
 

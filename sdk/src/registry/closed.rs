@@ -5,9 +5,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::compile::{Compiler, OTHER, Shape, list};
+use super::compile::{Compiler, list};
 use super::declared::{Condition, DrawnBy, Experiment, Kind, Matching, Segment, Source, Window};
 use super::fault::{Place, Problem};
+use super::plan::{OTHER, Shape};
 use crate::calendar::Day;
 use crate::domain::{Domain, Other};
 
@@ -359,6 +360,10 @@ impl<'d> Compiler<'d> {
             Condition::Is { name, labels } => {
                 let place = place.at("is");
                 let closed = self.named(names, &place.at("name"), name)?;
+                if names.closed[closed].sensitive {
+                    let problem = Problem::Sensitive { name: name.clone(), with: "part of a condition" };
+                    self.fault(place.at("name"), problem);
+                }
                 windows.extend(&names.closed[closed].windows);
                 let all = &names.closed[closed].labels;
                 let mut places = Vec::new();

@@ -10,112 +10,13 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::declared::{Declared, Filter, Matching, Of, Order, Property, Source, Window};
+use super::declared::{Declared, Filter, Matching, Of, Property, Source, Window};
 use super::fault::{Fault, Place, Problem};
+use super::plan::{Cell, Check, EventPlan, Reduction, Route, Shape, check, shape, with_other};
 use crate::domain::{Domain, Other};
-
-/// One reduction over one window, with what it needs to know of its definition.
-#[derive(Clone, Debug)]
-pub(crate) struct Cell {
-    /// A hash of the definition, under which its tally is stored.
-    pub(crate) key: u64,
-    pub(crate) reduction: Reduction,
-    pub(crate) window: Window,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Reduction {
-    Any,
-    First,
-    Last,
-    /// Of how many labels, `other` included.
-    MostCommon(usize),
-    Count,
-    Sum,
-    Min,
-    Max,
-    Median,
-    Distinct,
-    DistinctCount,
-    Minutes,
-    Reached {
-        times: u16,
-        within_ms: i64,
-    },
-    Step {
-        events: u16,
-        positions: u16,
-    },
-    Move {
-        events: u16,
-    },
-    Presence,
-    Funnel {
-        optional: Vec<bool>,
-        order: Order,
-    },
-}
-
-/// The type of what a cell finds.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Shape {
-    Flag,
-    Number,
-    Text,
-    /// One of these labels, or none of them.
-    Labels(Vec<String>),
-    /// Always one of these labels.
-    Closed(Vec<String>),
-    /// Some of these labels.
-    Set(Vec<String>),
-}
-
-impl Shape {
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::Flag => "a flag".to_owned(),
-            Self::Number => "a number".to_owned(),
-            Self::Text => "an open text".to_owned(),
-            Self::Labels(names) | Self::Closed(names) => format!("one of {} labels", names.len()),
-            Self::Set(names) => format!("a set of {} labels", names.len()),
-        }
-    }
-}
-
-/// What an event does to a cell.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    pub(crate) cell: usize,
-    /// Which of the cell's inputs the event is: a step, an end, a name.
-    pub(crate) role: u16,
-    pub(crate) filters: Vec<(usize, Check)>,
-    /// The place of the reduced property among those of the event.
-    pub(crate) property: Option<usize>,
-}
-
-/// What a property must be.
-#[derive(Clone, Debug)]
-pub(crate) enum Check {
-    Labels(Vec<u16>),
-    Texts(Vec<String>),
-    Number { at_least: f64, below: f64 },
-    Flag(bool),
-}
-
-/// An event as a device knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct EventPlan {
-    pub(crate) properties: Vec<(String, Property)>,
-    /// The place of each label of each property.
-    pub(crate) labels: Vec<BTreeMap<String, u16>>,
-    pub(crate) routes: Vec<Route>,
-}
 
 /// Labels of a presence cell, in the order of their values.
 const PRESENCE: [&str; 6] = ["absent", "day", "week", "month", "week_and_month", "ever"];
-
-/// The label of what is not in a list.
-pub(crate) const OTHER: &str = "other";
 
 /// What is being compiled, and what was found to be wrong.
 pub(super) struct Compiler<'d> {
@@ -498,56 +399,6 @@ impl Of {
 impl Matching {
     fn input(&self, place: Place) -> Input<'_> {
         Input { events: &self.events, filters: &self.filters, property: None, place }
-    }
-}
-
-impl EventPlan {
-    pub(crate) fn place_of(&self, property: &str) -> Option<usize> {
-        self.properties.binary_search_by(|(name, _)| name.as_str().cmp(property)).ok()
-    }
-}
-
-/// The labels of a property, with `other` at the end unless it is listed.
-fn with_other(labels: &[String]) -> Vec<String> {
-    let other = (!labels.iter().any(|label| label == OTHER)).then(|| OTHER.to_owned());
-    labels.iter().cloned().chain(other).collect()
-}
-
-fn shape(property: &Property) -> Shape {
-    match property {
-        Property::Flag => Shape::Flag,
-        Property::Number => Shape::Number,
-        Property::Text => Shape::Text,
-        Property::Labels(labels) => Shape::Labels(with_other(labels)),
-    }
-}
-
-fn check(property: &Property, filter: &Filter) -> Result<Check, Problem> {
-    let wrong = |wanted| Err(Problem::WrongType { found: shape(property).describe(), wanted });
-    match (property, filter) {
-        (Property::Labels(labels), Filter { is: Some(is), at_least: None, below: None, flag: None }) => {
-            let labels = with_other(labels);
-            let place = |name: &String| match labels.iter().position(|label| label == name) {
-                Some(place) => Ok(place as u16),
-                None => Err(Problem::Unknown { what: "label", name: name.clone(), declared: list(&labels) }),
-            };
-            is.iter().map(place).collect::<Result<_, _>>().map(Check::Labels)
-        }
-        (Property::Text, Filter { is: Some(is), at_least: None, below: None, flag: None }) => {
-            Ok(Check::Texts(is.clone()))
-        }
-        (Property::Flag, Filter { is: None, at_least: None, below: None, flag: Some(flag) }) => {
-            Ok(Check::Flag(*flag))
-        }
-        (Property::Number, Filter { is: None, at_least, below, flag: None })
-            if at_least.is_some() || below.is_some() =>
-        {
-            let at_least = at_least.unwrap_or(f64::NEG_INFINITY);
-            Ok(Check::Number { at_least, below: below.unwrap_or(f64::INFINITY) })
-        }
-        (Property::Labels(_) | Property::Text, _) => wrong("a filter `is = [..]` alone"),
-        (Property::Flag, _) => wrong("a filter `flag = true` or `flag = false` alone"),
-        (Property::Number, _) => wrong("a filter `at_least` or `below`"),
     }
 }
 

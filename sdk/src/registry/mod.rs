@@ -8,11 +8,13 @@
 //! What a client receives: `dnct`, a version byte (1), then [`Declared`] in the postcard format. It needs no reader of text.
 //! Its SHA-256 names the registry.
 
+mod ask;
 mod closed;
 mod compile;
 mod declared;
 mod fault;
 mod metric;
+mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -32,8 +34,8 @@ pub use self::fault::{Fault, Faults, Place, Problem};
 pub use self::metric::Metric;
 
 pub(crate) use self::closed::{Closed, Read, Test, Trial};
-pub(crate) use self::compile::{Cell, Check, EventPlan, OTHER, Reduction};
 pub(crate) use self::metric::{Answer, Plan};
+pub(crate) use self::plan::{Cell, Check, EventPlan, OTHER, Reduction};
 
 use self::compile::Compiler;
 

@@ -145,6 +145,12 @@ fn each_fault_is_told_where_it_is_with_what_was_found_and_what_is_allowed() {
             &["metrics.crossed.source.cross", "belief", "sensitive"],
         ),
         ("/metrics/trial/sensitive", json!(true), &["metrics.trial.experiment", "sensitive"]),
+        ("/metrics/trial/source", json!({ "named": "belief" }), &["metrics.trial.experiment", "sensitive"]),
+        (
+            "/segments/visitor/rules/rules/0/when/all/0/is",
+            json!({ "name": "belief", "labels": ["home"] }),
+            &["is.name", "belief", "condition"],
+        ),
         ("/tags", json!(["belief"]), &["tags[0]", "belief", "sensitive"]),
         ("/tags", json!(["dialog", "visitor", "buyer"]), &["tags", "3.00 bits", "cap of 2"]),
         ("/tags", json!(["screen"]), &["tags[0]", "must not change"]),
