@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use deniable::{MetricId, Params, Randomness};
 use deniable_aggregator::audit::{Audit, Auditor, Finding, Plan, Shipped};
 use deniable_aggregator::catalog::Catalog;
 
 use super::parameters;
 use super::progress::Progress;
+use super::table::table;
 
 /// Try to falsify the privacy loss that parameters claim, on the encoder that devices run.
 ///
@@ -106,9 +106,7 @@ impl Args {
 }
 
 fn write_table(audit: &Audit, params: &Params, out: &mut dyn Write) -> Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["loss", "pair", "claim", "bound", "trials", "proved by", ""]);
+    let mut table = table(["loss", "pair", "claim", "bound", "trials", "proved by", ""], 2..=4);
     for finding in &audit.findings {
         table.add_row([
             finding.loss.symbol().to_owned(),
@@ -119,11 +117,6 @@ fn write_table(audit: &Audit, params: &Params, out: &mut dyn Write) -> Result<()
             format!("{}: {} to {}", finding.event, finding.likelier.hits, finding.rarer.hits),
             if finding.refutes() { "REFUTED" } else { "holds" }.to_owned(),
         ]);
-    }
-    for column in 2..=4 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     writeln!(out, "{table}")?;
     let (confidence, seed) = (percent(audit.confidence), audit.seed);

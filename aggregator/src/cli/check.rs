@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 use deniable::registry::{Every, Metric};
 use deniable_aggregator::catalog::Catalog;
+
+use super::table::table;
 
 /// Validates a file of metrics, and prints what each metric reports, its encoding, ε₁ and ε∞.
 #[derive(Args)]
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let registry = catalog.registry();
     let bytes = registry.catalog();
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", table(registry.metrics()))?;
+    writeln!(out, "{}", overview(registry.metrics()))?;
     let weekly: f64 = registry.metrics().map(Metric::weekly_epsilon).sum();
     let lifetime: f64 = registry.metrics().map(Metric::lifetime_epsilon).sum();
     writeln!(
@@ -54,10 +56,8 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn table<'m>(metrics: impl Iterator<Item = &'m Metric>) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["metric", "question", "when", "answers", "encoding", "ε₁", "ε∞"]);
+fn overview<'m>(metrics: impl Iterator<Item = &'m Metric>) -> Table {
+    let mut table = table(["metric", "question", "when", "answers", "encoding", "ε₁", "ε∞"], 5..);
     for metric in metrics {
         let params = metric.params();
         table.add_row([

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use comfy_table::{Cell, CellAlignment, Table, presets};
 use deniable::MetricId;
 use deniable_aggregator::decode::Counts;
 use deniable_aggregator::store::{DiskStore, Holding, Store};
 
 use super::selection::Selection;
+use super::table::table;
 
 /// Prints what a store holds: without --metric the list of its streams, with it the counts of one.
 ///
@@ -109,12 +109,9 @@ fn print_table<const N: usize>(
     header: &[&str; N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
-    for row in rows {
-        let align = |column| if column == 0 { CellAlignment::Left } else { CellAlignment::Right };
-        let cells = row.into_iter().enumerate();
-        table.add_row(cells.map(|(column, text)| Cell::new(text).set_alignment(align(column))));
-    }
+    let mut table = table(header.iter().copied(), 1..);
+    rows.for_each(|row| {
+        table.add_row(row);
+    });
     writeln!(out, "{table}")
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use deniable::{
     Answers, BatchId, DeviceSecret, Encoder, Epoch, MetricId, Params, Randomness, Report, SystemEntropy,
     Value, WriteKey, write_batch,
@@ -21,6 +20,7 @@ use rayon::prelude::*;
 use self::collector::Collector;
 use self::population::Population;
 use super::progress::Progress;
+use super::table::table;
 
 /// Run the whole chain on this machine: simulated people, real encoder, real collector, decoded figures.
 ///
@@ -232,9 +232,8 @@ fn show(decoded: &Decoded, truth: &HashMap<&str, u32>) {
         let (low, high) = figure.share.interval_95();
         (low..=high).contains(&(f64::from(of(figure)) / reports))
     };
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["relying party", "truth", "estimate", "95 % interval", "holds the truth", "detected"]);
+    let headings = ["relying party", "truth", "estimate", "95 % interval", "holds the truth", "detected"];
+    let mut table = table(headings, 1..=3);
     let mut figures: Vec<&Figure> = decoded.figures.iter().collect();
     figures.sort_by_key(|figure| std::cmp::Reverse(of(figure)));
     for figure in figures.into_iter().take(SHOWN) {
@@ -247,11 +246,6 @@ fn show(decoded: &Decoded, truth: &HashMap<&str, u32>) {
             yes_or_no(holds(&figure)),
             yes_or_no(figure.detected),
         ]);
-    }
-    for column in 1..=3 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     say(&table.to_string());
     let detected = decoded.figures.iter().filter(|figure| figure.detected);

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use deniable::Params;
 use deniable_aggregator::decode::{Correction, Decoded, Figure, Joint, Method, Options, Share};
 use serde::Serialize;
 
 use super::plot;
+use super::table::table;
 
 /// How a decode is judged and shown, whatever its source.
 #[derive(clap::Args)]
@@ -235,9 +235,8 @@ fn covariances(joint: &Joint) -> Vec<Vec<f64>> {
 }
 
 fn write_table(decoded: &Decoded, rows: &[Row], all: bool, out: &mut dyn Write) -> Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["candidate", "reports", "±", "share", "95 % interval", "p-value", "detected"]);
+    let headings = ["candidate", "reports", "±", "share", "95 % interval", "p-value", "detected"];
+    let mut table = table(headings, 1..=5);
     for row in rows.iter().filter(|row| all || row.detected) {
         table.add_row([
             row.string.clone(),
@@ -248,11 +247,6 @@ fn write_table(decoded: &Decoded, rows: &[Row], all: bool, out: &mut dyn Write) 
             significance(row.p_value),
             if row.detected { "yes" } else { "no" }.to_owned(),
         ]);
-    }
-    for column in 1..=5 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     writeln!(out, "{table}")?;
     let detected = rows.iter().filter(|row| row.detected).count();

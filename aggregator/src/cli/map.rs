@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
 use deniable_aggregator::map_file::{hash_each, write_map};
 use deniable_aggregator::rappor_files::{FileError, stream_candidates};
 
 use super::output::Output;
 use super::parameters;
 use super::progress::Progress;
+use super::table::table;
 
 /// Hash candidates into a map, once for many decodes.
 ///
@@ -66,16 +66,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             hash_each(&params, hashing, names, row, |row| writeln!(out, "{row}"))?;
         }
         Format::Table => {
-            let mut table = Table::new();
-            table
-                .load_style(presets::UTF8_HORIZONTAL_ONLY)
-                .set_content_arrangement(ContentArrangement::Dynamic);
             let shown = params.cohorts().min(SHOWN);
-            table.set_header(
-                ["candidate".to_owned()]
-                    .into_iter()
-                    .chain((0..shown).map(|cohort| format!("cohort {cohort}"))),
-            );
+            let cohorts = (0..shown).map(|cohort| format!("cohort {cohort}"));
+            let mut table = table(["candidate".to_owned()].into_iter().chain(cohorts), ..0);
             let row = |candidate: &str, cells: &[usize]| {
                 let bits = |cells: &[usize]| {
                     cells.iter().map(|cell| (cell % params.bits()).to_string()).collect::<Vec<_>>().join(" ")

@@ -19,6 +19,7 @@ mod reports;
 mod selection;
 mod serve;
 mod sum;
+mod table;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use deniable::rappor::{Client, Profile, Settings};
 use deniable::{Answers, Encoding, Epsilon, MetricId, Params, Response};
 use deniable_aggregator::amplify::Shuffle;
@@ -15,6 +14,7 @@ use deniable_aggregator::rappor_files;
 use serde::Serialize;
 
 use super::parameters;
+use super::table::table;
 
 /// Show what parameters cost: the privacy loss, and how far their accuracy is from the best that it could buy.
 ///
@@ -194,9 +194,7 @@ fn write_table(rows: &[Row], crowd: Crowd, out: &mut dyn Write) -> Result<()> {
     header.extend(if classic { &["f", "p", "q"][..] } else { &["permanent", "instantaneous"] });
     header.extend(["p*", "q*", "ε₁", "ε∞", "variance"]);
     header.extend(crowd.map(|_| "shuffled"));
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(&header);
+    let mut table = table(header, 2..);
     for row in rows.iter().filter(|row| row.refused.is_none()) {
         let mut cells = vec![row.parameters.clone(), text(row.encoding)];
         cells.extend([row.bits, row.hashes, row.cohorts].map(text));
@@ -210,9 +208,7 @@ fn write_table(rows: &[Row], crowd: Crowd, out: &mut dyn Write) -> Result<()> {
         cells.extend([row.epsilon_one, row.epsilon_infinity].map(text));
         cells.push(row.variance_over_optimum.map_or_else(String::new, |ratio| format!("× {ratio:.2}")));
         cells.extend(row.shuffled_epsilon.map(|epsilon| format!("{:.5}", up(epsilon, 1e5))));
-        let align = |column| if column < 2 { CellAlignment::Left } else { CellAlignment::Right };
-        let cells = cells.into_iter().enumerate();
-        table.add_row(cells.map(|(column, text)| Cell::new(text).set_alignment(align(column))));
+        table.add_row(cells);
     }
     writeln!(out, "{table}")?;
     if let Some((reports, delta)) = crowd {
