@@ -6,6 +6,7 @@ mod counts;
 mod decode;
 mod demo;
 mod figures;
+mod init;
 mod inspect;
 mod map;
 mod output;
@@ -35,6 +36,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Init(init::InitArgs),
     Serve(serve::ServeArgs),
     Check(check::CheckArgs),
     Counts(counts::CountsArgs),
@@ -51,6 +53,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Counts(args) => counts::run(&args),

@@ -2,14 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
-use axum::http::HeaderValue;
+use anyhow::{Context, bail};
 use clap::Args;
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::collect::{Collector, DEFAULT_OPEN_DAYS, Origins, Settings, Window};
+use deniable_aggregator::collect::{
+    Access, Collector, DEFAULT_OPEN_DAYS, Origins, Rates, Settings, Tls, Window,
+};
 use deniable_aggregator::store::DiskStore;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,19 +36,65 @@ pub(crate) struct ServeArgs {
     /// Days after its first for which an epoch takes reports. Longer for longer epochs, or devices that are off for long
     #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_OPEN_DAYS)]
     open_days: u32,
-    /// Page that may read answers, as https://app.example, or * for all; may be given several times
+    /// Page that may read answers, as https://app.example, or * for all; may be given several times. The pages of write
+    /// keys may anyway
     #[arg(long, value_name = "ORIGIN")]
-    allow_origin: Vec<HeaderValue>,
+    allow_origin: Vec<String>,
+    /// File of write keys and analysts' tokens, which `deniable init` makes. Without one, batches of any key are taken,
+    /// so only this machine may reach the collector, and nobody reads
+    #[arg(long, value_name = "FILE")]
+    access: Option<PathBuf>,
+    /// File with the TLS certificate, and those that it depends on, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// File with the private key of the certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// The most requests a second, lasting, of 256 neighbouring addresses (a /56 of IPv6). A proxy on this machine is
+    /// not limited
+    #[arg(long, value_name = "RATE", default_value_t = Rates::default().neighbourhood)]
+    address_rate: NonZeroU32,
+    /// The most batches a second, lasting, under one write key
+    #[arg(long, value_name = "RATE", default_value_t = Rates::default().key)]
+    key_rate: NonZeroU32,
 }
 
 impl ServeArgs {
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> anyhow::Result<Settings> {
         let origins = if self.allow_origin.iter().any(|origin| origin == "*") {
             Origins::Any
         } else {
-            Origins::Listed(self.allow_origin.clone())
+            Origins::Listed(self.allow_origin.iter().map(|origin| origin.parse()).collect::<Result<_, _>>()?)
         };
-        Settings { window: Window::new(self.open_days), origins, ..Settings::default() }
+        Ok(Settings {
+            window: Window::new(self.open_days),
+            rates: Rates { neighbourhood: self.address_rate, key: self.key_rate },
+            access: self.access()?,
+            origins,
+            tls: self
+                .tls_certificate
+                .as_ref()
+                .zip(self.tls_key.as_ref())
+                .map(|(c, k)| Tls::load(c, k))
+                .transpose()?,
+            ..Settings::default()
+        })
+    }
+
+    fn access(&self) -> anyhow::Result<Access> {
+        match &self.access {
+            Some(file) => Ok(Access::load(file)?),
+            None if self.listen.ip().is_loopback() => {
+                tracing::warn!(
+                    "no --access: everybody on this machine may send batches, and nobody may read counts"
+                );
+                Ok(Access::open())
+            }
+            None => bail!(
+                "whoever reaches {} could send batches: give write keys with --access FILE (`deniable init DIR` makes one), or listen on the loopback",
+                self.listen
+            ),
+        }
     }
 }
 
@@ -59,8 +107,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(args: &ServeArgs, catalog: Catalog) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let listener = listen(args.listen).await?;
-    let collector = Collector::new(Arc::new(DiskStore::create(&args.store)?), catalog, args.settings())?;
+    let collector = Collector::new(Arc::new(DiskStore::create(&args.store)?), catalog, settings)?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = async move {
         tokio::select! {
@@ -70,7 +120,7 @@ async fn serve(args: &ServeArgs, catalog: Catalog) -> anyhow::Result<()> {
     };
     // The socket takes connections from here on; they are answered as soon as the service runs.
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on http://{}", listener.local_addr()?)?;
+    writeln!(out, "listening on {scheme}://{}", listener.local_addr()?)?;
     out.flush()?;
     drop(out);
     Ok(collector.serve(listener, stop).await?)

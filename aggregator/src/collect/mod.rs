@@ -10,14 +10,17 @@
 //! now is refused with 503 and `Retry-After`, so that requests never hold more memory than [`Limits`] allow, nor more
 //! connections, nor any of them for longer. Logs hold no addresses, no bits, no keys and no batch ids.
 
+mod access;
 mod body;
 mod clock;
 mod http;
 mod memory;
 mod problem;
 mod published;
+mod rates;
 mod server;
 mod settings;
+mod tls;
 mod writer;
 
 use std::future::Future;
@@ -28,11 +31,14 @@ use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
+pub use self::access::{Access, AccessError, AccessFault, Origin, Token};
 pub use self::clock::{DEFAULT_OPEN_DAYS, Window};
 pub use self::http::router;
 pub use self::memory::{Held, Memory};
 pub use self::problem::{Kind, Problem};
+pub use self::rates::Rates;
 pub use self::settings::{Limits, Origins, Settings};
+pub use self::tls::{Tls, TlsError};
 pub use self::writer::{Committed, Running, Writer, WriterError};
 use crate::catalog::Catalog;
 use crate::store::{Store, StoreError};
@@ -46,6 +52,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Collector {
     app: Router,
     limits: Limits,
+    tls: Option<Tls>,
     writer: Writer,
     running: Running,
 }
@@ -61,9 +68,10 @@ impl Collector {
         if closed > oldest {
             tracing::warn!(%closed, %oldest, "the store has closed newer epochs than the clock tells: their reports are refused; check the clock");
         }
-        let limits = settings.limits;
-        let (writer, running) = Writer::start(store, settings.window.clone())?;
-        Ok(Self { app: router(Arc::new(catalog), writer.clone(), settings), limits, writer, running })
+        let (limits, tls) = (settings.limits, settings.tls.clone());
+        let (writer, running) = Writer::start(Arc::clone(&store), settings.window.clone())?;
+        let app = router(Arc::new(catalog), store, writer.clone(), settings);
+        Ok(Self { app, limits, tls, writer, running })
     }
 
     /// Serves on `listener` until `stop` is ready or the store fails, finishes what has begun, and leaves the
@@ -76,7 +84,7 @@ impl Collector {
         listener: TcpListener,
         stop: impl Future<Output = ()>,
     ) -> Result<(), CollectError> {
-        let Self { app, limits, writer, running } = self;
+        let Self { app, limits, tls, writer, running } = self;
         let until = async {
             tokio::select! {
                 () = stop => {}
@@ -84,7 +92,7 @@ impl Collector {
             }
             tracing::info!("stopping: finishing the requests that have begun");
         };
-        server::serve(app, listener, limits, until, STOP_TIMEOUT).await;
+        server::serve(app, listener, (limits, tls), until, STOP_TIMEOUT).await;
         Ok(running.finish().await?)
     }
 }

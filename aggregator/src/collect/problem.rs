@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::memory::Full;
 use super::writer::WriterError;
-use crate::store::{Reason, Refused};
+use crate::store::{Reason, Refused, StoreError};
 
 /// After how many seconds a client that was refused for now may try again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
@@ -25,6 +25,18 @@ pub enum Kind {
     MalformedBatch,
     /// No report of the batch can be counted; the reason is that of the first.
     Refused(Reason),
+    /// The write key is not known here.
+    UnknownKey,
+    /// The write key was revoked.
+    RevokedKey,
+    /// The write key is for other pages.
+    OtherOrigin,
+    /// Only an analyst may read this.
+    Unauthorized,
+    /// The question cannot be understood.
+    BadQuery,
+    /// Too many requests under one key or from one neighbourhood of addresses; try again later.
+    TooMany,
     /// The body did not arrive.
     UnreadableBody,
     /// The body did not arrive in time.
@@ -59,6 +71,24 @@ impl Kind {
                 (StatusCode::BAD_REQUEST, "urn:deniable:problem:malformed-batch", "The body is no batch")
             }
             Self::Refused(reason) => describe_reason(reason),
+            Self::UnknownKey => {
+                (StatusCode::FORBIDDEN, "urn:deniable:problem:unknown-key", "The write key is not known here")
+            }
+            Self::RevokedKey => {
+                (StatusCode::FORBIDDEN, "urn:deniable:problem:revoked-key", "The write key was revoked")
+            }
+            Self::OtherOrigin => {
+                (StatusCode::FORBIDDEN, "urn:deniable:problem:other-origin", "The key is for other pages")
+            }
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "urn:deniable:problem:unauthorized", "Only analysts may read this")
+            }
+            Self::BadQuery => {
+                (StatusCode::BAD_REQUEST, "urn:deniable:problem:bad-query", "The question is not understood")
+            }
+            Self::TooMany => {
+                (StatusCode::TOO_MANY_REQUESTS, "urn:deniable:problem:too-many", "Too many requests")
+            }
             Self::UnreadableBody => {
                 (StatusCode::BAD_REQUEST, "urn:deniable:problem:unreadable-body", "The body did not arrive")
             }
@@ -132,12 +162,19 @@ pub struct Problem {
     detail: String,
     /// What was refused of a batch; boxed, as most problems have none.
     refused: Option<Box<Refused>>,
+    retry_after_seconds: Option<u64>,
 }
 
 impl Problem {
     /// Makes a refusal.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), refused: None }
+        Self { kind, detail: detail.into(), refused: None, retry_after_seconds: None }
+    }
+
+    /// Too many requests; another may come after some seconds.
+    pub(super) fn too_many(retry_after_seconds: u64) -> Self {
+        let detail = format!("too many requests came: send this one again in {retry_after_seconds} seconds");
+        Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(Kind::TooMany, detail) }
     }
 
     /// Its kind.
@@ -162,11 +199,10 @@ impl From<Refused> for Problem {
     /// The refusal of a batch that has no report to count.
     fn from(refused: Refused) -> Self {
         match refused.first() {
-            Some(first) => Self {
-                kind: Kind::Refused(first.reason()),
-                detail: first.to_string(),
-                refused: Some(Box::new(refused)),
-            },
+            Some(first) => {
+                let problem = Self::new(Kind::Refused(first.reason()), first.to_string());
+                Self { refused: Some(Box::new(refused)), ..problem }
+            }
             None => BatchError::Empty.into(),
         }
     }
@@ -175,6 +211,18 @@ impl From<Refused> for Problem {
 impl From<Full> for Problem {
     fn from(full: Full) -> Self {
         Self::new(Kind::Busy, full.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    /// The refusal of a question. What failed in the store is for the operator, who finds it in the log.
+    fn from(error: StoreError) -> Self {
+        if let StoreError::UnknownStream { metric, version, .. } = &error {
+            let detail = format!("nothing was ever counted of metric {metric} in version {version}");
+            return Self::new(Kind::Refused(Reason::UnknownVersion), detail);
+        }
+        tracing::error!(%error, cause = ?error, "the store could not be read");
+        WriterError::Stopped.into()
     }
 }
 
@@ -215,8 +263,13 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

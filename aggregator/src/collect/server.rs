@@ -1,20 +1,29 @@
 //! Connections: how many there are, and how long each may take.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt;
+use tower::util::Oneshot;
 
+use super::rates::Neighbourhood;
 use super::settings::Limits;
+use super::tls::Tls;
 
 /// The most bytes of a request's head, which has no use for more.
 const HEAD_BYTES: usize = 16 << 10;
@@ -26,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn serve(
     app: Router,
     listener: TcpListener,
-    limits: Limits,
+    (limits, tls): (Limits, Option<Tls>),
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) {
@@ -34,14 +43,21 @@ pub(super) async fn serve(
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
-        let (stream, permit) = tokio::select! {
+        let (stream, peer, permit) = tokio::select! {
             taken = take(&listener, &free) => taken,
             () = &mut stop => break,
         };
-        let connection = graceful.watch(connection(app.clone(), stream, limits));
+        let client = Client { app: app.clone(), neighbourhood: Neighbourhood::of(peer) };
+        let (watcher, tls) = (graceful.watcher(), tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke off");
+            match tls {
+                None => converse(watcher, client, stream, limits).await,
+                // A handshake is part of what a head's time is for.
+                Some(tls) => match tokio::time::timeout(limits.head_timeout, tls.0.accept(stream)).await {
+                    Ok(Ok(stream)) => converse(watcher, client, stream, limits).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                    Err(_) => tracing::debug!("a handshake took too long"),
+                },
             }
             drop(permit);
         });
@@ -56,17 +72,26 @@ pub(super) async fn serve(
     }
 }
 
+async fn converse<S>(watcher: Watcher, client: Client, stream: S, limits: Limits)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Err(error) = watcher.watch(connection(client, stream, limits)).await {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
 /// Waits for a place, then for a connection.
-async fn take(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn take(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, IpAddr, OwnedSemaphorePermit) {
     let permit = Arc::clone(free).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // A client waits for each answer, so small packets must not wait for more.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
-                return (stream, permit);
+                return (stream, peer.ip(), permit);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -82,11 +107,28 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
-fn connection<S>(
+/// The service as one connection reaches it: its requests say from which neighbourhood they come.
+#[derive(Clone)]
+struct Client {
     app: Router,
-    stream: S,
-    limits: Limits,
-) -> http1::Connection<TokioIo<S>, TowerToHyperService<Router>>
+    neighbourhood: Option<Neighbourhood>,
+}
+
+impl Service<hyper::Request<Incoming>> for Client {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Oneshot<Router, axum::extract::Request>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        if let Some(neighbourhood) = self.neighbourhood {
+            request.extensions_mut().insert(neighbourhood);
+        }
+        self.app.clone().oneshot(request)
+    }
+}
+
+fn connection<S>(client: Client, stream: S, limits: Limits) -> http1::Connection<TokioIo<S>, Client>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -94,7 +136,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .serve_connection(TokioIo::new(stream), client)
 }
 
 #[cfg(test)]
@@ -102,6 +144,9 @@ mod tests {
     use axum::extract::Request;
     use axum::routing::post;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
     use super::*;
     use crate::collect::body;
@@ -124,7 +169,7 @@ mod tests {
             }),
         );
         let (client, server) = tokio::io::duplex(1 << 16);
-        tokio::spawn(connection(app, server, LIMITS));
+        tokio::spawn(connection(Client { app, neighbourhood: None }, server, LIMITS));
         client
     }
 
@@ -179,6 +224,52 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 431"), "{text}");
     }
 
+    /// A certificate that is its own authority, and a collector that has it.
+    #[tokio::test]
+    async fn a_collector_with_a_certificate_speaks_tls_and_nothing_else() {
+        let made = rcgen::generate_simple_self_signed(vec!["collector.test".to_owned()]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| dir.path().join(name));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        assert!(Tls::load(&key, &key).is_err() && Tls::load(&certificate, &certificate).is_err());
+        let tls = Tls::load(&certificate, &key).unwrap();
+
+        let app = Router::new().route("/", axum::routing::get(async || "hello"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let until = async { stopped.await.unwrap_or_default() };
+        let served = tokio::spawn(serve(app, listener, (LIMITS, Some(tls)), until, Duration::from_secs(1)));
+
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let request = b"GET / HTTP/1.1\r\nhost: collector.test\r\nconnection: close\r\n\r\n";
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = "collector.test".try_into().unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+        drop(stream);
+
+        let mut plain = TcpStream::connect(address).await.unwrap();
+        plain.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        // It may end with an error, as the other side has not read all.
+        let _ = plain.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP"));
+        drop(plain);
+        stop.send(()).unwrap();
+        served.await.unwrap();
+    }
+
     /// Two clients, one place: the second is taken when the first has gone.
     #[tokio::test]
     async fn no_more_connections_are_taken_than_there_are_places() {
@@ -187,7 +278,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let _clients =
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        let (first, permit) = take(&listener, &free).await;
+        let (first, _, permit) = take(&listener, &free).await;
         let second = take(&listener, &free);
         tokio::pin!(second);
         let waiting = std::future::poll_fn(|context| {

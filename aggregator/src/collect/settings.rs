@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderValue;
-
+use super::access::{Access, Origin};
 use super::clock::{DEFAULT_OPEN_DAYS, Window};
+use super::rates::Rates;
+use super::tls::Tls;
 
 /// How a collector behaves. The defaults suit a small machine on the open internet.
 #[derive(Clone, Debug)]
@@ -13,8 +14,14 @@ pub struct Settings {
     pub window: Window,
     /// The bounds on what strangers may hold.
     pub limits: Limits,
-    /// The pages that may read answers.
+    /// Who may write and who may read.
+    pub access: Access,
+    /// How often.
+    pub rates: Rates,
+    /// The pages that may read answers, beside those of the write keys.
     pub origins: Origins,
+    /// TLS; without it, a proxy has to give it.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Settings {
@@ -22,7 +29,10 @@ impl Default for Settings {
         Self {
             window: Window::new(DEFAULT_OPEN_DAYS),
             limits: Limits::default(),
+            access: Access::open(),
+            rates: Rates::default(),
             origins: Origins::Listed(Vec::new()),
+            tls: None,
         }
     }
 }
@@ -55,7 +65,7 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub enum Origins {
     /// These.
-    Listed(Vec<HeaderValue>),
+    Listed(Vec<Origin>),
     /// All.
     Any,
 }

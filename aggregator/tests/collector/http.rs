@@ -9,8 +9,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use base64::Engine;
 use base64::prelude::{BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
-use deniable::MAX_BATCH_BYTES;
-use deniable_aggregator::collect::{Limits, Origins, Settings, Writer, router};
+use deniable::{MAX_BATCH_BYTES, SystemEntropy, WriteKey};
+use deniable_aggregator::collect::{Access, Limits, Origins, Rates, Settings, Token, Writer, router};
 use deniable_aggregator::store::{DiskStore, Store};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -27,8 +27,8 @@ async fn with_settings<F: Future<Output = ()>>(
 ) -> DiskStore {
     let store = Arc::new(DiskStore::create(dir).unwrap());
     store.declare(&catalog().definitions().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
-    let (writer, running) = Writer::start(store, settings.window.clone()).unwrap();
-    requests(router(Arc::new(catalog()), writer, settings)).await;
+    let (writer, running) = Writer::start(store.clone(), settings.window.clone()).unwrap();
+    requests(router(Arc::new(catalog()), store, writer, settings)).await;
     running.finish().await.unwrap();
     DiskStore::open(dir).unwrap()
 }
@@ -344,6 +344,74 @@ async fn only_listed_pages_may_read_answers() {
     with_settings(dir.path(), Settings { origins, ..Settings::default() }, requests).await;
 }
 
+/// The same batch under another key.
+fn under(key: WriteKey, mut batch: Vec<u8>) -> Vec<u8> {
+    batch[5..21].copy_from_slice(&key.0);
+    batch
+}
+
+#[tokio::test]
+async fn with_keys_only_theirs_are_counted_and_only_tokens_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (app_key, old_key) = (WriteKey([1; 16]), WriteKey([2; 16]));
+    let token = Token::draw(&mut SystemEntropy).unwrap();
+    let access = Access::parse(&format!(
+        "[[key]]\nname = \"app\"\nkey = \"{app_key}\"\norigins = [\"https://app.example\"]\n[[key]]\nname = \"old\"\nkey = \"{old_key}\"\nrevoked = true\n[[token]]\nname = \"me\"\nsha256 = \"{}\"",
+        token.sha256()
+    ))
+    .unwrap();
+    let rates = Rates { key: 2.try_into().unwrap(), ..Rates::default() };
+    let requests = async |app: Router| {
+        let post_from = async |key, origin: &str, n| {
+            let request = Request::post("/v1/reports").header(header::ORIGIN, origin);
+            send(&app, request.body(under(key, batch(n, &planted(n))).into()).unwrap()).await
+        };
+        let page = "https://app.example";
+        assert_eq!(post_from(app_key, page, 1).await.body["status"], "accepted");
+        for (key, origin, name) in [
+            (WriteKey::NONE, page, "unknown-key"),
+            (old_key, page, "revoked-key"),
+            (app_key, "https://other.example", "other-origin"),
+        ] {
+            let answer = post_from(key, origin, 2).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN);
+            assert_eq!(answer.body["type"], format!("urn:deniable:problem:{name}"));
+            assert!(!answer.body.to_string().contains(&key.to_string()));
+        }
+        let read = async |question: &str, token: &str| {
+            let request = Request::get(format!("/v1/counts{question}"));
+            send(&app, request.header(header::AUTHORIZATION, token).body(Body::empty()).unwrap()).await
+        };
+        let bearer = format!("Bearer {}", token.reveal());
+        for question in ["", "?metric=host&version=2", "?metric=secret&version=1", "?nonsense"] {
+            assert_eq!(read(question, "Bearer dnbl_x").await.status, StatusCode::UNAUTHORIZED);
+        }
+        assert_eq!(read("", &bearer).await.body[0]["metric"], "host");
+        let sums = read("?metric=host&version=2", &bearer).await.body;
+        assert_eq!(sums["cohorts"][3], json!({ "reports": 1, "ones": [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] }));
+        let none = read(&format!("?metric=host&version=2&to={}", today() - 5), &bearer).await.body;
+        assert_eq!(none["cohorts"][3]["reports"], 0);
+        for (question, status) in [
+            ("?metric=host", 400),
+            ("?metric=Host&version=2", 400),
+            ("?version=x", 400),
+            ("?metric=host&version=9", 409),
+        ] {
+            assert_eq!(read(question, &bearer).await.status.as_u16(), status, "{question}");
+        }
+        // Eight at once under a key of two a second: one is counted already.
+        for n in 3..10 {
+            assert_eq!(post_from(app_key, page, n).await.body["status"], "accepted");
+        }
+        let answer = post_from(app_key, page, 10).await;
+        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(answer.retry_after.as_deref(), Some("1"));
+    };
+    let settings = Settings { access, rates, ..Settings::default() };
+    let store = with_settings(dir.path(), settings, requests).await;
+    exactly_once(&store, [1].into_iter().chain(3..10)).unwrap();
+}
+
 #[tokio::test]
 async fn every_prefix_of_a_batch_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -403,9 +471,9 @@ async fn without_its_store_the_collector_promises_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(DiskStore::create(dir.path()).unwrap());
     let settings = Settings::default();
-    let (writer, running) = Writer::start(store, settings.window.clone()).unwrap();
+    let (writer, running) = Writer::start(store.clone(), settings.window.clone()).unwrap();
     running.finish().await.unwrap();
-    let app = router(Arc::new(catalog()), writer, settings);
+    let app = router(Arc::new(catalog()), store, writer, settings);
     let answer = post(&app, batch(1, &planted(1))).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body["type"], "urn:deniable:problem:store-failed");

@@ -253,3 +253,47 @@ fn a_batch_is_shown_for_people() {
     fs::write(&file, "no batch").unwrap();
     holds(&error_of(&deniable(&["inspect"]).arg(&file).output().unwrap()), &["holds no batch"]);
 }
+
+#[test]
+fn what_init_makes_is_served_and_the_open_internet_needs_it() {
+    let site = Site::new();
+    let home = site.dir.path().join("home");
+    let init = |arguments: &[&str]| deniable(&["init"]).arg(&home).args(arguments).output().unwrap();
+    let output = init(&["--origin", "https://app.example"]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let after = |words: &str| said.lines().find_map(|line| line.strip_prefix(words)).unwrap().to_owned();
+    let key = after("write key, for the application: ");
+    let token = after("token, for the analyst, shown this once: ");
+    let next = after("next: deniable ");
+    let access = fs::read_to_string(home.join("access.toml")).unwrap();
+    assert!(access.contains(&key) && access.contains("https://app.example") && !access.contains(&token));
+    holds(&error_of(&init(&[])), &["home", "must not exist"]);
+
+    let mut child = deniable(&next.split(' ').collect::<Vec<_>>())
+        .args(["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.strip_prefix("listening on http://").unwrap().trim_end().to_owned();
+    let collector = Collector { child, address };
+    let url = format!("http://{}/v1/", collector.address);
+    let catalog = ureq::get(format!("{url}catalog")).call().unwrap().into_body().read_to_string().unwrap();
+    holds(&catalog, &["dark_mode"]);
+    let refused = ureq::post(format!("{url}reports")).send(&batch(1, &planted(1))[..]);
+    assert!(matches!(refused, Err(ureq::Error::StatusCode(403))), "{refused:?}");
+    let counts = ureq::get(format!("{url}counts"));
+    let list = counts.header("authorization", format!("Bearer {token}")).call().unwrap();
+    assert_eq!(list.into_body().read_to_string().unwrap(), "[]");
+    let (status, log) = collector.terminate();
+    assert!(status.success() && !log.contains(&key) && !log.contains(&token), "{log}");
+
+    // Without keys, only this machine may reach it.
+    let error = error_of(&site.serve("0.0.0.0:0").output().unwrap());
+    holds(&error, &["0.0.0.0:0", "--access", "deniable init"]);
+    let (_, log) = site.start().terminate();
+    holds(&log, &["no --access", "everybody on this machine"]);
+}
