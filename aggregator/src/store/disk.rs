@@ -336,6 +336,11 @@ impl Store for DiskStore {
         })
     }
 
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        let file = fs::metadata(self.dir.join(FILE));
+        file.map(|file| file.len()).map_err(|source| StoreError::Io { dir: self.dir.clone(), source })
+    }
+
     fn holdings(&self) -> Result<Vec<Holding>, StoreError> {
         let raw = self.run(|| {
             let mut raw = Vec::new();

@@ -65,6 +65,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// A [`StoreError`] if it cannot be read.
     fn open_from(&self) -> Result<Epoch, StoreError>;
 
+    /// The bytes that it takes on disk; 0 for a store in memory.
+    ///
+    /// # Errors
+    /// A [`StoreError`] if they cannot be told.
+    fn size_bytes(&self) -> Result<u64, StoreError>;
+
     /// Lists what is held, by metric, version and epoch.
     ///
     /// # Errors
