@@ -18,6 +18,7 @@ mod replay;
 mod reports;
 mod selection;
 mod serve;
+mod store;
 mod sum;
 
 use std::io::{self, Write};
@@ -39,6 +40,7 @@ enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
     Check(check::CheckArgs),
+    Store(store::StoreArgs),
     Counts(counts::CountsArgs),
     Decode(decode::Args),
     Map(map::Args),
@@ -56,6 +58,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Map(args) => map::run(&args),

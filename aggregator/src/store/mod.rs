@@ -31,7 +31,7 @@ use deniable::{Epoch, MetricId, Params};
 use serde::Serialize;
 
 pub use self::accepted::{Accepted, Checked, Reason, Refusal, Refused};
-pub use self::disk::DiskStore;
+pub use self::disk::{DiskStore, Verified};
 pub use self::error::StoreError;
 pub use self::memory::MemoryStore;
 use crate::catalog::Definition;
