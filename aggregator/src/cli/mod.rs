@@ -18,6 +18,7 @@ mod replay;
 mod reports;
 mod selection;
 mod serve;
+mod store;
 mod sum;
 mod table;
 
@@ -40,6 +41,7 @@ enum Command {
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
     Check(check::CheckArgs),
+    Store(store::StoreArgs),
     Counts(counts::CountsArgs),
     Decode(decode::Args),
     Map(map::Args),
@@ -57,6 +59,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Map(args) => map::run(&args),

@@ -20,7 +20,8 @@ use tracing_subscriber::EnvFilter;
 /// Collects reports over HTTP and counts them in a store.
 ///
 /// Batches are sent to POST /v1/reports and answered when they are durable; a batch that is sent again counts once.
-/// GET /v1/catalog gives the metrics, GET /healthz tells whether batches are taken. When ready, one line `listening on http://ADDRESS` is printed.
+/// GET /v1/catalog gives the metrics, GET /readyz tells whether batches are taken; an analyst's token reads GET /v1/counts
+/// and GET /metrics. When ready, one line `listening on http://ADDRESS` is printed.
 /// SIGINT and SIGTERM end the collector after the requests that have begun. RUST_LOG sets what is logged.
 #[derive(Args)]
 pub(crate) struct ServeArgs {

@@ -5,7 +5,9 @@
 //! | `POST /v1/reports` | a batch, as `application/octet-stream`, or as base64url in `text/plain`; either may be packed by `gzip` | `{"status":"accepted","reports":n,"refused":{…}}`, or `"duplicate"` |
 //! | `GET /v1/catalog` | | the current metrics with their parameters, and an `ETag` |
 //! | `GET /v1/counts` | an analyst's token | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs |
-//! | `GET /healthz` | | `{"status":"ok"}` while batches are taken |
+//! | `GET /metrics` | an analyst's token | the collector's own figures, for Prometheus |
+//! | `GET /healthz` | | `{"status":"ok"}` while the program answers |
+//! | `GET /readyz` | | `{"status":"ok"}` while batches are taken |
 //!
 //! `reports` is the number of reports that are counted, and `refused` how many were not, by reason; the reports of a
 //! batch are refused one by one. If none can be counted the answer is a [`Problem`], as it is to all else. Answers of
@@ -26,6 +28,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use super::access::Origin;
 use super::body;
 use super::memory::Memory;
+use super::metrics::Metrics;
 use super::problem::{Kind, Problem, by_reason};
 use super::published::Published;
 use super::rates::{Limiter, Neighbourhood};
@@ -43,18 +46,25 @@ struct App {
     store: Arc<dyn Store>,
     published: Published,
     writer: Writer,
+    metrics: Metrics,
     memory: Memory,
     limiter: Arc<Limiter>,
     settings: Arc<Settings>,
 }
 
-/// Makes the collector's service: batches are checked against `catalog` and committed by `writer` to `store`.
-pub fn router(catalog: Arc<Catalog>, store: Arc<dyn Store>, writer: Writer, settings: Settings) -> Router {
+/// Makes the collector's service: batches are checked against `catalog` and committed by `writer` to
+/// `store`, and what happens is counted in `metrics`.
+pub fn router(
+    catalog: Arc<Catalog>,
+    (store, writer, metrics): (Arc<dyn Store>, Writer, Metrics),
+    settings: Settings,
+) -> Router {
     let app = App {
         published: Published::new(&catalog),
         catalog,
         store,
         writer,
+        metrics,
         memory: Memory::new(settings.limits.memory_bytes),
         limiter: Arc::new(Limiter::new(settings.rates)),
         settings: Arc::new(settings),
@@ -63,7 +73,9 @@ pub fn router(catalog: Arc<Catalog>, store: Arc<dyn Store>, writer: Writer, sett
         .route("/v1/reports", post(receive))
         .route("/v1/catalog", get(catalog_of))
         .route("/v1/counts", get(counts))
-        .route("/healthz", get(health))
+        .route("/metrics", get(metrics_of))
+        .route("/healthz", get(async || Json(OK)))
+        .route("/readyz", get(ready))
         .fallback(async || Problem::new(Kind::NotFound, "batches are sent to POST /v1/reports"))
         .method_not_allowed_fallback(async || {
             Problem::new(Kind::MethodNotAllowed, "batches are sent with POST to /v1/reports")
@@ -87,6 +99,14 @@ fn cors(settings: &Settings) -> CorsLayer {
     }
 }
 
+/// What a supervisor learns.
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+const OK: Health = Health { status: "ok" };
+
 /// What a sender learns of its batch.
 #[derive(Serialize)]
 struct Receipt {
@@ -96,7 +116,11 @@ struct Receipt {
 }
 
 async fn receive(State(app): State<App>, request: Request) -> Result<Json<Receipt>, Problem> {
-    let App { limiter, settings, .. } = &app;
+    count(&app, request).await.inspect_err(|problem| app.metrics.problem(problem))
+}
+
+async fn count(app: &App, request: Request) -> Result<Json<Receipt>, Problem> {
+    let App { limiter, settings, .. } = app;
     if let Some(neighbourhood) = request.extensions().get::<Neighbourhood>() {
         limiter.check_neighbourhood(*neighbourhood).map_err(Problem::too_many)?;
     }
@@ -115,7 +139,9 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Json<Receip
         return Err(refused.into());
     }
     let reports = accepted.report_count();
-    let status = match app.writer.commit(accepted, memory).await? {
+    let committed = app.writer.commit(accepted, memory).await?;
+    app.metrics.received(committed, reports, &refused);
+    let status = match committed {
         Committed::Now => "accepted",
         Committed::Before => "duplicate",
     };
@@ -173,10 +199,14 @@ fn read(store: &dyn Store, wanted: Wanted) -> Result<Response, Problem> {
     Ok(Json(Sums { cohorts: counts.reports().iter().enumerate().map(cohort).collect() }).into_response())
 }
 
-async fn health(State(app): State<App>) -> Result<Json<serde_json::Value>, Problem> {
-    if app.writer.is_running() {
-        Ok(Json(serde_json::json!({ "status": "ok" })))
-    } else {
-        Err(WriterError::Stopped.into())
-    }
+async fn metrics_of(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    app.settings.access.check_token(&headers)?;
+    let written = tokio::task::spawn_blocking(move || app.metrics.write(&*app.store, &app.memory)).await;
+    let text = written.map_err(|_| Problem::from(WriterError::Stopped))??;
+    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+}
+
+async fn ready(State(app): State<App>) -> Result<Json<Health>, Problem> {
+    if app.writer.is_running() { Ok(Json(OK)) } else { Err(WriterError::Stopped.into()) }
 }

@@ -10,7 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The bytes that requests may hold together.
 #[derive(Clone, Debug)]
-pub struct Memory(Arc<Semaphore>);
+pub struct Memory {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
 
 /// Bytes that a request holds; dropping it gives them back.
 #[derive(Debug, Default)]
@@ -19,18 +22,24 @@ pub struct Held(Option<OwnedSemaphorePermit>);
 impl Memory {
     /// Allows `bytes` bytes.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+        let bytes = bytes.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(bytes)), bytes }
     }
 
     /// Takes `bytes` more for `held`.
     pub(super) fn take(&self, held: &mut Held, bytes: usize) -> Result<(), Full> {
         let bytes = u32::try_from(bytes).map_err(|_| Full)?;
-        let more = Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| Full)?;
+        let more = Arc::clone(&self.free).try_acquire_many_owned(bytes).map_err(|_| Full)?;
         match &mut held.0 {
             Some(permit) => permit.merge(more),
             None => held.0 = Some(more),
         }
         Ok(())
+    }
+
+    /// The bytes that requests hold now.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes - self.free.available_permits()
     }
 }
 
@@ -52,7 +61,9 @@ mod tests {
         assert_eq!(memory.take(&mut two, 4), Err(Full));
         memory.take(&mut two, 3).unwrap();
         assert_eq!(memory.take(&mut two, 1), Err(Full));
+        assert_eq!(memory.held_bytes(), 10);
         drop(one);
+        assert_eq!(memory.held_bytes(), 3);
         memory.take(&mut two, 7).unwrap();
         assert_eq!(memory.take(&mut two, usize::MAX), Err(Full));
     }

@@ -15,6 +15,7 @@ mod body;
 mod clock;
 mod http;
 mod memory;
+mod metrics;
 mod problem;
 mod published;
 mod rates;
@@ -35,6 +36,7 @@ pub use self::access::{Access, AccessError, AccessFault, Origin, Token};
 pub use self::clock::{DEFAULT_OPEN_DAYS, Window};
 pub use self::http::router;
 pub use self::memory::{Held, Memory};
+pub use self::metrics::Metrics;
 pub use self::problem::{Kind, Problem};
 pub use self::rates::Rates;
 pub use self::settings::{Limits, Origins, Settings};
@@ -68,9 +70,10 @@ impl Collector {
         if closed > oldest {
             tracing::warn!(%closed, %oldest, "the store has closed newer epochs than the clock tells: their reports are refused; check the clock");
         }
+        let metrics = Metrics::new();
         let (limits, tls) = (settings.limits, settings.tls.clone());
-        let (writer, running) = Writer::start(Arc::clone(&store), settings.window.clone())?;
-        let app = router(Arc::new(catalog), store, writer.clone(), settings);
+        let (writer, running) = Writer::start(Arc::clone(&store), settings.window.clone(), metrics.clone())?;
+        let app = router(Arc::new(catalog), (store, writer.clone(), metrics), settings);
         Ok(Self { app, limits, tls, writer, running })
     }
 

@@ -58,6 +58,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The name by which metrics know it: the end of its type.
+    pub(super) fn name(self) -> &'static str {
+        let (_, name, _) = self.describe();
+        name.rsplit(':').next().expect("a split has a first part")
+    }
+
     /// The status, the stable name and the title.
     const fn describe(self) -> (StatusCode, &'static str, &'static str) {
         match self {
@@ -175,6 +181,11 @@ impl Problem {
     pub(super) fn too_many(retry_after_seconds: u64) -> Self {
         let detail = format!("too many requests came: send this one again in {retry_after_seconds} seconds");
         Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(Kind::TooMany, detail) }
+    }
+
+    /// The reports that were refused.
+    pub(super) fn refused(&self) -> Option<&Refused> {
+        self.refused.as_deref()
     }
 
     /// Its kind.

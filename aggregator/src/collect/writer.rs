@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Window;
 use super::memory::Held;
+use super::metrics::Metrics;
 use crate::store::{Accepted, Outcome, Store, StoreError};
 
 /// The most batches in one commit, so that the first of them does not wait for long.
@@ -59,8 +60,17 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriterError::Thread`] if the system gives no thread.
-    pub fn start(store: Arc<dyn Store>, window: Window) -> Result<(Self, Running), WriterError> {
-        Self::start_with(move |batches| commit(&*store, &window, batches))
+    pub fn start(
+        store: Arc<dyn Store>,
+        window: Window,
+        metrics: Metrics,
+    ) -> Result<(Self, Running), WriterError> {
+        Self::start_with(move |batches| {
+            let began = Instant::now();
+            let outcomes = commit(&*store, &window, batches)?;
+            metrics.committed(began.elapsed());
+            Ok(outcomes)
+        })
     }
 
     fn start_with(
@@ -159,13 +169,11 @@ fn write(
 }
 
 fn commit(store: &dyn Store, window: &Window, batches: &[Accepted]) -> Result<Vec<Outcome>, StoreError> {
-    let started = Instant::now();
     let outcomes = store.commit(batches, window.oldest()).inspect_err(|error| {
         tracing::error!(%error, cause = ?error, "the store failed: no further batch is taken");
     })?;
     let reports: usize = batches.iter().map(Accepted::report_count).sum();
-    let micros = started.elapsed().as_micros();
-    tracing::debug!(batches = batches.len(), reports, micros, "committed");
+    tracing::debug!(batches = batches.len(), reports, "committed");
     Ok(outcomes)
 }
 

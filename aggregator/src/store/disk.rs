@@ -9,7 +9,7 @@ use std::{fs, io};
 use deniable::{Epoch, Fingerprint, MetricId, Params};
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
-    TableHandle, WriteTransaction,
+    ReadableTableMetadata, TableHandle, WriteTransaction,
 };
 
 use super::accepted::{Accepted, AcceptedSection};
@@ -85,6 +85,69 @@ impl DiskStore {
         fs::rename(&new, dir.join(FILE)).map_err(at)?;
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)?;
         Ok(store)
+    }
+
+    /// Reads everything that is stored, and compares each sum with its parts.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if something is not as it was written.
+    pub fn verify(mut self) -> Result<Verified, StoreError> {
+        match self.db.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(
+                    self.damaged("a page that differs from its checksum, or the list of free pages".into())
+                );
+            }
+            Err(error) => return Err(cannot_open(&self.dir, error)),
+        }
+        let txn = self.read()?;
+        let mut sums = BTreeMap::<(MetricId, u32, Epoch), u64>::new();
+        let mut rows = 0;
+        for ((metric, version), params) in self.streams_held(&txn)? {
+            let mut beyond = None;
+            self.rows(
+                &txn,
+                &metric,
+                version,
+                params.bits(),
+                &(Epoch(0)..=Epoch(u32::MAX)),
+                |epoch, cohort, row| {
+                    rows += 1;
+                    *sums.entry((metric.clone(), version, epoch)).or_default() += row.reports;
+                    beyond = beyond.or((usize::from(cohort) >= params.cohorts()).then_some(cohort));
+                },
+            )?;
+            if let Some(cohort) = beyond {
+                return Err(self.damaged(format!("a row of {metric} version {version} for cohort {cohort}")));
+            }
+        }
+        let all_rows = self.run(|| Ok(txn.open_table(COUNTS)?.len()?))?;
+        if all_rows != rows {
+            return Err(self.damaged(format!("{} rows of metrics that are not declared", all_rows - rows)));
+        }
+        let totals =
+            self.holdings()?.into_iter().map(|held| ((held.metric, held.version, held.epoch), held.reports));
+        if totals.collect::<BTreeMap<_, _>>() != sums {
+            return Err(self.damaged("a total that is not the sum of its rows".into()));
+        }
+        let batch_ids = self.run(|| {
+            let mut ids = 0;
+            for table in txn.list_tables()?.filter(|table| layout::last_epoch(table.name()).is_some()) {
+                ids += txn.open_table(layout::ids(table.name()))?.len()?;
+            }
+            Ok(ids)
+        })?;
+        Ok(Verified { reports: sums.values().sum(), rows, batch_ids })
+    }
+
+    /// Gives back the space that is free inside.
+    ///
+    /// # Errors
+    /// A [`StoreError`] if the store fails.
+    pub fn compact(&mut self) -> Result<(), StoreError> {
+        let compacted = self.db.compact().map_err(redb::Error::from);
+        self.run(|| compacted.map(drop))
     }
 
     /// The store on storage of a test's own, made anew where there is none.
@@ -336,6 +399,11 @@ impl Store for DiskStore {
         })
     }
 
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        let file = fs::metadata(self.dir.join(FILE));
+        file.map(|file| file.len()).map_err(|source| StoreError::Io { dir: self.dir.clone(), source })
+    }
+
     fn holdings(&self) -> Result<Vec<Holding>, StoreError> {
         let raw = self.run(|| {
             let mut raw = Vec::new();
@@ -386,6 +454,17 @@ impl Store for DiskStore {
         }
         Ok(Counts::new(k, reports, ones).expect("no row has a bit in more reports than there are"))
     }
+}
+
+/// What a sound store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Reports that are counted.
+    pub reports: u64,
+    /// Rows of sums.
+    pub rows: u64,
+    /// Ids of batches that would be recognized.
+    pub batch_ids: u64,
 }
 
 /// The tables of batch ids.

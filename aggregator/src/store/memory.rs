@@ -110,6 +110,10 @@ impl Store for MemoryStore {
         Ok(Epoch(self.lock().open_from))
     }
 
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     fn holdings(&self) -> Result<Vec<Holding>, StoreError> {
         let mut totals = BTreeMap::<_, u64>::new();
         for ((metric, version, epoch, _), (reports, _)) in &self.lock().rows {

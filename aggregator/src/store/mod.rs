@@ -31,7 +31,7 @@ use deniable::{Epoch, MetricId, Params};
 use serde::Serialize;
 
 pub use self::accepted::{Accepted, Checked, Reason, Refusal, Refused};
-pub use self::disk::DiskStore;
+pub use self::disk::{DiskStore, Verified};
 pub use self::error::StoreError;
 pub use self::memory::MemoryStore;
 use crate::catalog::Definition;
@@ -64,6 +64,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// A [`StoreError`] if it cannot be read.
     fn open_from(&self) -> Result<Epoch, StoreError>;
+
+    /// The bytes that it takes on disk; 0 for a store in memory.
+    ///
+    /// # Errors
+    /// A [`StoreError`] if they cannot be told.
+    fn size_bytes(&self) -> Result<u64, StoreError>;
 
     /// Lists what is held, by metric, version and epoch.
     ///

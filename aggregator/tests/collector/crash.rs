@@ -14,9 +14,9 @@ use deniable_aggregator::store::DiskStore;
 use crate::process::{Client, Reply, Site};
 use crate::support::{Choices, batch, exactly_once, planted, planted_counts};
 
-const BATCHES: u64 = 1200;
+const BATCHES: u64 = 6000;
 const CLIENTS: usize = 8;
-const KILLS: u64 = 6;
+const KILLS: u64 = 100;
 
 /// What clients and the test share.
 struct Work {
@@ -144,4 +144,6 @@ fn sigkill_loses_no_acknowledged_batch_and_repeats_none() {
         collector.kill();
     });
     exactly_once(&DiskStore::open(&site.store()).unwrap(), 0..BATCHES).unwrap();
+    let verified = DiskStore::open(&site.store()).unwrap().verify().unwrap();
+    assert_eq!((verified.reports, verified.batch_ids), (3 * BATCHES, BATCHES));
 }

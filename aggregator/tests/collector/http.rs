@@ -1,5 +1,6 @@
 //! The collector's answers, without a socket.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use axum::http::{Request, StatusCode, header};
 use base64::Engine;
 use base64::prelude::{BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
 use deniable::{MAX_BATCH_BYTES, SystemEntropy, WriteKey};
-use deniable_aggregator::collect::{Access, Limits, Origins, Rates, Settings, Token, Writer, router};
+use deniable_aggregator::collect::{
+    Access, Limits, Metrics, Origins, Rates, Settings, Token, Writer, router,
+};
 use deniable_aggregator::store::{DiskStore, Store};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -27,8 +30,9 @@ async fn with_settings<F: Future<Output = ()>>(
 ) -> DiskStore {
     let store = Arc::new(DiskStore::create(dir).unwrap());
     store.declare(&catalog().definitions().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
-    let (writer, running) = Writer::start(store.clone(), settings.window.clone()).unwrap();
-    requests(router(Arc::new(catalog()), store, writer, settings)).await;
+    let metrics = Metrics::new();
+    let (writer, running) = Writer::start(store.clone(), settings.window.clone(), metrics.clone()).unwrap();
+    requests(router(Arc::new(catalog()), (store, writer, metrics), settings)).await;
     running.finish().await.unwrap();
     DiskStore::open(dir).unwrap()
 }
@@ -360,6 +364,7 @@ async fn with_keys_only_theirs_are_counted_and_only_tokens_read() {
         token.sha256()
     ))
     .unwrap();
+    let last = Cell::new(3);
     let rates = Rates { key: 2.try_into().unwrap(), ..Rates::default() };
     let requests = async |app: Router| {
         let post_from = async |key, origin: &str, n| {
@@ -399,17 +404,47 @@ async fn with_keys_only_theirs_are_counted_and_only_tokens_read() {
         ] {
             assert_eq!(read(question, &bearer).await.status.as_u16(), status, "{question}");
         }
-        // Eight at once under a key of two a second: one is counted already.
-        for n in 3..10 {
-            assert_eq!(post_from(app_key, page, n).await.body["status"], "accepted");
+        let mut bad = Section::of("host", 2, today(), &[(0, &[1]), (0, &[2])]);
+        bad.metric = "guest".into();
+        post_from(app_key, page, 1).await;
+        let with_bad = under(app_key, batch(3, &[vec![bad], planted(3)].concat()));
+        assert_eq!(post(&app, with_bad).await.body["refused"], json!({ "unknown-metric": 2 }));
+        let request = Request::get("/metrics").header(header::AUTHORIZATION, &bearer);
+        let answer = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let text = String::from_utf8(to_bytes(answer.into_body(), 100_000).await.unwrap().to_vec()).unwrap();
+        for line in [
+            "deniable_batches_total{outcome=\"accepted\"} 2",
+            "deniable_batches_total{outcome=\"duplicate\"} 1",
+            "deniable_reports_total{outcome=\"accepted\"} 6",
+            "deniable_reports_total{outcome=\"unknown-metric\"} 2",
+            "deniable_problems_total{problem=\"revoked-key\"} 1",
+            "deniable_commit_seconds_count 3",
+            "deniable_memory_bytes 0",
+            &format!("deniable_open_from_epoch {}", today() - 45),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
         }
-        let answer = post_from(app_key, page, 10).await;
+        assert!(text.contains("deniable_store_bytes ") && !text.contains(&app_key.to_string()));
+        assert_eq!(
+            send(&app, Request::get("/metrics").body(Body::empty()).unwrap()).await.status,
+            StatusCode::UNAUTHORIZED
+        );
+        // Two a second, and eight at once: however slow this machine is, a hundred are too many.
+        let mut answer = post_from(app_key, page, 4).await;
+        for n in 5..100 {
+            if answer.status != StatusCode::OK {
+                break;
+            }
+            last.set(n - 1);
+            answer = post_from(app_key, page, n).await;
+        }
         assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(answer.body["type"], "urn:deniable:problem:too-many");
         assert_eq!(answer.retry_after.as_deref(), Some("1"));
     };
     let settings = Settings { access, rates, ..Settings::default() };
     let store = with_settings(dir.path(), settings, requests).await;
-    exactly_once(&store, [1].into_iter().chain(3..10)).unwrap();
+    exactly_once(&store, [1].into_iter().chain(3..=last.get())).unwrap();
 }
 
 #[tokio::test]
@@ -445,7 +480,7 @@ async fn only_batches_are_taken_and_only_where_they_belong() {
         let otherwise = send(&app, Request::get("/v1/reports").body(Body::empty()).unwrap()).await;
         assert_eq!(otherwise.status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(otherwise.body["type"], "urn:deniable:problem:method-not-allowed");
-        let health = send(&app, Request::get("/healthz").body(Body::empty()).unwrap()).await;
+        let health = send(&app, Request::get("/readyz").body(Body::empty()).unwrap()).await;
         assert_eq!((health.status, health.body), (StatusCode::OK, json!({ "status": "ok" })));
     };
     exactly_once(&with_collector(dir.path(), requests).await, [2]).unwrap();
@@ -471,13 +506,16 @@ async fn without_its_store_the_collector_promises_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(DiskStore::create(dir.path()).unwrap());
     let settings = Settings::default();
-    let (writer, running) = Writer::start(store.clone(), settings.window.clone()).unwrap();
+    let metrics = Metrics::new();
+    let (writer, running) = Writer::start(store.clone(), settings.window.clone(), metrics.clone()).unwrap();
     running.finish().await.unwrap();
-    let app = router(Arc::new(catalog()), store, writer, settings);
+    let app = router(Arc::new(catalog()), (store, writer, metrics), settings);
     let answer = post(&app, batch(1, &planted(1))).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body["type"], "urn:deniable:problem:store-failed");
     assert!(answer.retry_after.is_some());
-    let health = send(&app, Request::get("/healthz").body(Body::empty()).unwrap()).await;
+    let health = send(&app, Request::get("/readyz").body(Body::empty()).unwrap()).await;
     assert_eq!(health.status, StatusCode::SERVICE_UNAVAILABLE);
+    let health = send(&app, Request::get("/healthz").body(Body::empty()).unwrap()).await;
+    assert_eq!(health.status, StatusCode::OK);
 }

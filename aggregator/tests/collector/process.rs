@@ -241,6 +241,20 @@ fn counts_are_printed_as_a_list_and_as_files_for_decode() {
 }
 
 #[test]
+fn a_store_is_verified_and_compacted_when_no_collector_uses_it() {
+    let site = Site::new();
+    let collector = site.start();
+    assert_eq!(Client::new().send(&collector.address, &batch(1, &planted(1))), Reply::Accepted);
+    let care = |name| deniable(&["store", name, "--store"]).arg(site.store()).output().unwrap();
+    holds(&error_of(&care("verify")), &["another process"]);
+    collector.kill();
+    let said = String::from_utf8(care("verify").stdout).unwrap();
+    holds(&said, &["sound: 3 reports in 3 rows, 1 batch ids"]);
+    holds(&String::from_utf8(care("compact").stdout).unwrap(), &["bytes before"]);
+    exactly_once(&DiskStore::open(&site.store()).unwrap(), [1]).unwrap();
+}
+
+#[test]
 fn a_batch_is_shown_for_people() {
     let site = Site::new();
     let file = site.dir.path().join("batch");

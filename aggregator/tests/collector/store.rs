@@ -5,7 +5,7 @@ use std::path::Path;
 
 use deniable::Epoch;
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::store::{DiskStore, Outcome, Store, StoreError};
+use deniable_aggregator::store::{DiskStore, Outcome, Store, StoreError, Verified};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
 use crate::support::{Section, accepted, catalog, exactly_once, metric, planted, planted_counts, today};
@@ -237,6 +237,60 @@ fn a_damaged_row_is_an_error_and_never_a_figure() {
     let error = store.commit(&[accepted(3, &planted(3))], ALL).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert_eq!(counts_of_pick(&store), 1);
+}
+
+/// Each entry that is changed behind the store's back is found.
+#[test]
+fn verify_finds_what_does_not_add_up() {
+    let counts = TableDefinition::<(&str, u32, u32, u16), &[u8]>::new("counts");
+    let totals = TableDefinition::<(&str, u32, u32), u64>::new("totals");
+    let day = today();
+    let row = |reports: u64| {
+        [vec![reports], vec![0; 12]].concat().iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>()
+    };
+    let verify = |change: &dyn Fn(&redb::WriteTransaction)| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        store.commit(&[accepted(1, &planted(1)), accepted(2, &planted(2))], ALL).unwrap();
+        drop(store);
+        let db = Database::open(dir.path().join("store.redb")).unwrap();
+        let txn = db.begin_write().unwrap();
+        change(&txn);
+        txn.commit().unwrap();
+        drop(db);
+        DiskStore::open(dir.path()).unwrap().verify()
+    };
+    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, batch_ids: 2 });
+    let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {
+        let error = verify(change).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains(said), "{error}");
+    };
+    damaged(&|txn| drop(txn.open_table(totals).unwrap().insert(("host", 2, day), 3).unwrap()), "total");
+    damaged(&|txn| drop(txn.open_table(totals).unwrap().insert(("host", 2, 7), 1).unwrap()), "total");
+    let insert = |key, bytes: Vec<u8>| {
+        move |txn: &redb::WriteTransaction| {
+            txn.open_table(counts).unwrap().insert(key, &bytes[..]).unwrap();
+        }
+    };
+    damaged(&insert(("host", 2, day, 3), row(3)), "total");
+    damaged(&insert(("host", 2, day, 3), vec![1; 24]), "row");
+    damaged(&insert(("host", 2, day, 4), row(0)), "cohort 4");
+    damaged(&insert(("guest", 2, day, 0), row(0)), "not declared");
+}
+
+#[test]
+fn a_compacted_store_is_smaller_and_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for n in 0..200 {
+        store.commit(&[accepted(n, &planted(n))], ALL).unwrap();
+    }
+    let before = store.size_bytes().unwrap();
+    store.compact().unwrap();
+    assert!(store.size_bytes().unwrap() < before);
+    exactly_once(&store, 0..200).unwrap();
+    drop(store);
+    assert_eq!(DiskStore::open(dir.path()).unwrap().verify().unwrap().batch_ids, 200);
 }
 
 fn counts_of_pick(store: &dyn Store) -> u64 {
