@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use comfy_table::Table;
+use comfy_table::{ColumnConstraint, Table};
 use deniable::registry::{Every, Metric};
 use deniable_aggregator::catalog::Catalog;
 
@@ -58,6 +58,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
 
 fn overview<'m>(metrics: impl Iterator<Item = &'m Metric>) -> Table {
     let mut table = table(["metric", "question", "when", "answers", "encoding", "ε₁", "ε∞"], 5..);
+    if let Some(name) = table.column_mut(0) {
+        name.set_constraint(ColumnConstraint::ContentWidth);
+    }
     for metric in metrics {
         let params = metric.params();
         table.add_row([
