@@ -24,7 +24,7 @@ pub(crate) fn run(steps: &mut Steps) -> anyhow::Result<()> {
     steps.run("sdk for wasm32", command(&format!("{SDK} {}", package::TARGET)))?;
     package::build(steps)?;
     println!("\n{steps}");
-    step::run("tests", command("cargo test --workspace"))
+    step::run_tests(command("cargo test --workspace"))
 }
 
 /// Rewrites the golden vectors of the encoder.

@@ -1,8 +1,9 @@
 //! Steps: commands that are announced, timed, and named when they fail.
 
 use std::fmt;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -25,14 +26,40 @@ impl Steps {
 /// Runs a step whose output shall be the last.
 pub(crate) fn run(name: &str, mut command: Command) -> anyhow::Result<()> {
     println!("\n▶ {name}: {}", Line(&command));
-    let program = command.get_program().to_owned();
-    let status =
-        command.status().with_context(|| format!("{} cannot be run; is it installed?", program.display()))?;
-    ensure!(
-        status.success(),
-        "step \"{name}\" failed ({status}). To repeat it alone:\n    {}",
-        Line(&command)
-    );
+    let status = command.status().with_context(|| missing(&command))?;
+    check(name, &command, status)
+}
+
+/// Runs `cargo test`, passes on what it says, and closes with the sum over all of its programs.
+pub(crate) fn run_tests(mut command: Command) -> anyhow::Result<()> {
+    println!("\n▶ tests: {}", Line(&command));
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| missing(&command))?;
+    let mut sum = [0; 3];
+    for line in BufReader::new(child.stdout.take().context("standard output is piped")?).lines() {
+        let line = line?;
+        println!("{line}");
+        for (total, what) in sum.iter_mut().zip([" passed;", " failed;", " ignored;"]) {
+            *total += counted(&line, what).unwrap_or(0);
+        }
+    }
+    let status = child.wait()?;
+    println!("\n{} passed, {} failed, {} skipped", sum[0], sum[1], sum[2]);
+    check("tests", &command, status)
+}
+
+/// The number before `what` in a closing line of a test program.
+fn counted(line: &str, what: &str) -> Option<u32> {
+    let (before, _) = line.strip_prefix("test result: ")?.split_once(what)?;
+    before.rsplit(' ').next()?.parse().ok()
+}
+
+fn missing(command: &Command) -> String {
+    format!("{} cannot be run; is it installed?", command.get_program().display())
+}
+
+fn check(name: &str, command: &Command, status: ExitStatus) -> anyhow::Result<()> {
+    let line = Line(command);
+    ensure!(status.success(), "step \"{name}\" failed ({status}). To repeat it alone:\n    {line}");
     Ok(())
 }
 
