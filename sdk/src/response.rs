@@ -140,7 +140,8 @@ struct Part {
 
 impl Part {
     fn new(divisor: u64) -> Self {
-        Self { multiplier: (1u128 << 64).div_ceil(u128::from(divisor.max(1))) }
+        // ⌈n/d⌉ = ⌊(n − 1)/d⌋ + 1, and n − 1 fits into 64 bits.
+        Self { multiplier: u128::from(u64::MAX / divisor.max(1)) + 1 }
     }
 
     fn of(&self, number: u64) -> u64 {
