@@ -24,6 +24,7 @@ const COHORT: u8 = 1;
 const PERMANENT: u8 = 2;
 const ROUNDING: u8 = 3;
 const DRAW: u8 = 4;
+const PATTERN: u8 = 6;
 
 /// 256 secret bits that a device draws once and keeps.
 ///
@@ -87,6 +88,15 @@ impl DeviceSecret {
         prf.update(&instance.to_be_bytes());
         let draw = prf.finalize().into_bytes();
         u64::from_be_bytes(core::array::from_fn(|i| draw[i]))
+    }
+
+    /// A name for a signal that says nothing of it to who has not the secret: by it the ledger knows a signal again.
+    pub(crate) fn pattern(&self, stream: &Stream, cohort: u16, signal: &[u8]) -> u64 {
+        let key = Zeroizing::new(self.derive(PATTERN, stream, cohort));
+        let mut prf = keyed(&key);
+        prf.update(signal);
+        let name = prf.finalize().into_bytes();
+        u64::from_be_bytes(core::array::from_fn(|i| name[i]))
     }
 
     fn derive(&self, label: u8, stream: &Stream, cohort: u16) -> [u8; 32] {

@@ -24,6 +24,7 @@ extern crate std;
 mod bloom;
 pub mod calendar;
 mod choose;
+pub mod client;
 mod domain;
 mod encoder;
 mod entropy;

@@ -66,6 +66,8 @@ pub struct Registry {
     metrics: BTreeMap<crate::metric::MetricId, Metric>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) closed: Vec<Closed>,
+    /// The closed question of each dimension and segment.
+    pub(crate) named: BTreeMap<String, usize>,
     pub(crate) trials: Vec<Trial>,
     pub(crate) events: Vec<EventPlan>,
     pub(crate) event_names: BTreeMap<String, usize>,
@@ -94,8 +96,8 @@ impl Registry {
             return Err(Faults(faults));
         }
         let hash = RegistryHash(Sha256::digest(catalog(&declared)).into());
-        let closed::Names { closed, trials, .. } = names;
-        Ok(Self { declared, hash, metrics, cells, closed, trials, events, event_names, tags })
+        let closed::Names { closed, named, trials } = names;
+        Ok(Self { declared, hash, metrics, cells, closed, named, trials, events, event_names, tags })
     }
 
     /// Reads a catalog.
