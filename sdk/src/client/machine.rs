@@ -500,7 +500,7 @@ impl Core {
         metric: &Metric,
         encoder: &Encoder,
         value: Value<'_>,
-        (epoch, _tags): (Epoch, &[usize]),
+        (epoch, tags): (Epoch, &[usize]),
         now: Timestamp,
     ) -> Recorded {
         let pattern = match encoder.pattern(&self.secret, value) {
@@ -519,6 +519,8 @@ impl Core {
         }
         let report = encoder.encode(value, epoch, &mut self.randomness);
         let report = report.expect("its pattern was found, so it fits");
+        let report = report.published(registry.hash(), tags);
+        let report = report.expect("a registry has no more tags and labels than a report has room for");
         self.queue.push(report, now, &self.options, &mut self.randomness);
         self.counts.dropped.no_room += self.queue.shrink(self.options.queue_bytes) as u64;
         self.journal.press(now);
@@ -750,8 +752,8 @@ fn clock(now: Moment) -> ClockState {
 }
 
 /// Whether the device answers a metric.
-fn is_asked(_registry: &Registry, _secret: &DeviceSecret, _metric: &Metric) -> bool {
-    true
+fn is_asked(registry: &Registry, secret: &DeviceSecret, metric: &Metric) -> bool {
+    registry.rotation().group_of(secret).holds(metric.id())
 }
 
 /// The value of an answer to a metric whose registry states its parameters alone: a text, or a place in its list.

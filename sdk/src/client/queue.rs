@@ -19,6 +19,7 @@ use crate::calendar::Timestamp;
 use crate::entropy::Randomness;
 use crate::metric::{Epoch, MetricId, Stream};
 use crate::params::Fingerprint;
+use crate::registry::RegistryHash;
 use crate::report::{BatchId, BitBytes, Report, write_batch};
 
 /// The first wait after a failure.
@@ -334,7 +335,8 @@ const SECTION_BYTES: usize = 40;
 /// The most bytes that a report takes in a batch.
 fn size(report: &Report) -> usize {
     let stream = report.stream();
-    SECTION_BYTES + stream.metric().as_str().len() + 2 + stream.bit_bytes()
+    let tags = 2 * report.tags().len();
+    SECTION_BYTES + stream.metric().as_str().len() + tags + 2 + stream.bit_bytes()
 }
 
 pub(super) fn after(now: Timestamp, wait: Duration) -> Timestamp {
@@ -378,6 +380,8 @@ struct StoredReport {
     fingerprint: [u8; 8],
     bit_count: u16,
     epoch: Epoch,
+    registry: [u8; 8],
+    tags: Vec<u16>,
     cohort: u16,
     bits: Vec<u8>,
 }
@@ -391,6 +395,8 @@ impl StoredReport {
             fingerprint: stream.fingerprint().0,
             bit_count: stream.bits() as u16,
             epoch: report.epoch(),
+            registry: report.registry().0,
+            tags: report.tags().to_vec(),
             cohort: report.cohort(),
             bits: report.bits().chunks(8).map(|byte| byte.load_le()).collect(),
         }
@@ -401,7 +407,10 @@ impl StoredReport {
             Stream::from_wire(self.metric, self.version, Fingerprint(self.fingerprint), self.bit_count);
         let mut bits = BitBytes::from_vec(self.bits);
         bits.resize(stream.bit_bytes(), 0);
-        Report::new(Arc::new(stream), self.epoch, self.cohort, bits)
+        let report = Report::new(Arc::new(stream), self.epoch, self.cohort, bits);
+        let tags: Vec<usize> = self.tags.iter().copied().map(usize::from).collect();
+        let published = report.published(RegistryHash(self.registry), &tags);
+        published.expect("a report that was published has tags that can be")
     }
 }
 

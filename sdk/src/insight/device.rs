@@ -143,7 +143,8 @@ impl Device {
             };
             let done = self.done.contains(&(metric.id().clone(), metric.version()));
             let expired = metric.expires().is_some_and(|day| period >= day);
-            (!done && !expired).then(|| answered(&self.view(period), metric, plan, period))
+            (self.is_asked(metric) && !done && !expired)
+                .then(|| answered(&self.view(period), metric, plan, period))
         };
         planned(&self.registry).filter_map(open).collect()
     }
