@@ -93,6 +93,7 @@ struct Span<T> {
 struct Closed {
     lifetime: f64,
     weeks: Vec<Span<f64>>,
+    reports: u64,
 }
 
 /// Why a report may not be made.
@@ -150,6 +151,8 @@ pub struct LedgerView {
     pub this_week: Budgeted,
     /// All metrics together for ever, those included that are no longer asked.
     pub for_life: Budgeted,
+    /// The reports that were ever made, sent or not.
+    pub reports: u64,
     /// How often a stored state was lost together with what it knew of charges. Above 0 the sums are only what is known.
     pub lost_states: u32,
 }
@@ -318,6 +321,7 @@ impl Ledger {
             metrics: budget.asked.iter().map(metric).collect(),
             this_week: budgeted(Period::Week(week)),
             for_life: budgeted(Period::Life),
+            reports: self.closed.reports + self.accounts.values().map(|account| account.reports).sum::<u64>(),
             lost_states: self.lost_states,
         }
     }
@@ -381,6 +385,7 @@ impl Closed {
 
     fn take(&mut self, account: &Account) {
         let add = |sum: &mut f64, loss: f64| *sum = Epsilon::stored(*sum).plus(Epsilon::stored(loss)).get();
+        self.reports += account.reports;
         add(&mut self.lifetime, account.spent(Period::Life).get());
         for Span { from, to, .. } in &account.weeks {
             let spent = account.spent(Period::Week(*from)).get();

@@ -50,7 +50,8 @@ pub struct Core {
     catalog_error: Option<CatalogError>,
     randomness: Randomness,
     secret: DeviceSecret,
-    consent: Consent,
+    /// What the person said; None if nobody asked through this client.
+    decided: Option<Consent>,
     /// There is none without consent, or before the clock was set.
     device: Option<Device>,
     ledger: Ledger,
@@ -61,6 +62,10 @@ pub struct Core {
     last_outcome: Option<Outcome>,
     begun: Begun,
     clock: ClockState,
+    /// The last reading of the clock.
+    latest: Timestamp,
+    /// The day on which reports were last looked through for their age.
+    expired: Option<Day>,
 }
 
 /// What became of an event.
@@ -178,18 +183,21 @@ impl Core {
         let registry = received.map_or(registry, Arc::new);
         let device = stored.device.take().map(|bytes| Device::restore(Arc::clone(&registry), &secret, bytes));
         let device = device.transpose().map_err(|_| unreadable(state::StateError::Corrupt))?;
-        let queue = core::mem::take(&mut stored.queue);
+        let queue = core::mem::take(&mut stored.queue).restore();
+        let queue = queue.ok_or_else(|| unreadable(state::StateError::Corrupt))?;
         let mut core = Self {
             randomness: Randomness::from_entropy(entropy)?,
             catalog_error: None,
-            consent: stored.consent,
-            queue: queue.restore(),
+            decided: stored.decided,
+            queue,
             journal: Journal::resumed(stored.commit),
             timers: Timers::default(),
             counts: core::mem::take(&mut stored.counts),
             last_outcome: None,
             begun: Begun::Restored,
             clock: clock(now),
+            latest: Timestamp::from_millis(i64::MAX),
+            expired: None,
             options,
             registry,
             brought,
@@ -242,7 +250,7 @@ impl Core {
             brought: registry.hash(),
             catalog: None,
             catalog_error: None,
-            consent: options.consent,
+            decided: None,
             device: None,
             queue: Queue::default(),
             journal: Journal::default(),
@@ -250,6 +258,8 @@ impl Core {
             counts: Counts::default(),
             last_outcome: None,
             clock: clock(now),
+            latest: Timestamp::from_millis(i64::MAX),
+            expired: None,
             options,
             registry,
             ledger,
@@ -367,7 +377,7 @@ impl Core {
     /// Starts a timer, or starts it anew. The next event of that name gets the seconds that passed as its property
     /// [`DURATION`], if it declares one.
     pub fn start_timer(&mut self, name: &str, now: Moment) {
-        if self.consent == Consent::Given {
+        if self.consent() == Consent::Given {
             self.timers.start(name, now.at);
         }
     }
@@ -389,8 +399,8 @@ impl Core {
 
     /// The person agrees. Without a state that was kept the device begins as if it were installed now.
     pub fn opt_in(&mut self, now: Moment) {
-        if self.consent != Consent::Given {
-            self.consent = Consent::Given;
+        if self.decided != Some(Consent::Given) {
+            self.decided = Some(Consent::Given);
             self.journal.press(now.at);
         }
         self.advance(now);
@@ -399,15 +409,21 @@ impl Core {
     /// The person does not agree, or no longer. Events, answers, what waits and the secret are erased with the next commit; what was
     /// spent stays.
     pub fn opt_out(&mut self, now: Moment) {
-        self.consent = Consent::Withdrawn;
+        self.decided = Some(Consent::Withdrawn);
         self.erase(now);
     }
 
     /// Forgets the person, say because another one logs in: events, answers, what waits and the secret are erased with the next
     /// commit; what was spent stays. Consent stays as it is.
     pub fn reset(&mut self, now: Moment) {
-        self.erase(now);
-        self.advance(now);
+        if self.device.is_some() || self.queue.len() > 0 {
+            self.erase(now);
+            self.advance(now);
+        }
+    }
+
+    fn consent(&self) -> Consent {
+        self.decided.unwrap_or(self.options.consent)
     }
 
     fn erase(&mut self, now: Moment) {
@@ -423,8 +439,11 @@ impl Core {
     /// Lets time pass: what is due becomes reports, and what is too old goes.
     pub fn advance(&mut self, now: Moment) {
         self.clock = clock(now);
-        self.journal.mend(now.at);
-        self.queue.mend(now.at, &self.options, &mut self.randomness);
+        if now.at < self.latest {
+            self.journal.mend(now.at);
+            self.queue.mend(now.at, &self.options, &mut self.randomness);
+        }
+        self.latest = now.at;
         if self.ready_quietly() {
             if self.device.is_none() {
                 self.device = Some(Device::new(Arc::clone(&self.registry), &self.secret, now));
@@ -433,9 +452,17 @@ impl Core {
             let answers = self.device.as_mut().map(|device| device.advance(now)).unwrap_or_default();
             self.report_all(&answers, now);
         }
-        if self.clock == ClockState::Plausible {
-            let oldest = Moment::utc(now.at).day().0.saturating_sub(self.options.max_age_days);
-            let dropped = self.queue.expire(Epoch(oldest));
+        self.queue.give_up(now.at, &mut self.randomness);
+        self.expire(now);
+    }
+
+    /// Drops what became too old with the day.
+    fn expire(&mut self, now: Moment) {
+        let today = Moment::utc(now.at).day();
+        if self.clock == ClockState::Plausible && self.expired != Some(today) {
+            self.expired = Some(today);
+            let oldest = Epoch(today.0.saturating_sub(self.options.max_age_days));
+            let dropped = self.queue.expire(oldest);
             if dropped > 0 {
                 self.counts.dropped.too_old += dropped as u64;
                 self.journal.note(now.at);
@@ -453,13 +480,14 @@ impl Core {
     }
 
     fn ready_quietly(&self) -> bool {
-        self.consent == Consent::Given && self.clock == ClockState::Plausible
+        self.consent() == Consent::Given && self.clock == ClockState::Plausible
     }
 
     /// Whether events and answers are taken; counts that they are not.
     fn ready(&mut self, now: Moment) -> Result<(), Closed> {
+        let consent = self.consent();
         let refusals = &mut self.counts.refusals;
-        if self.consent != Consent::Given {
+        if consent != Consent::Given {
             refusals.no_consent += 1;
             return Err(Closed::NoConsent);
         }
@@ -555,7 +583,7 @@ impl Core {
     pub fn status(&self) -> Status {
         let on_the_way = self.queue.batches.iter().map(Outgoing::len).sum::<usize>();
         Status {
-            consent: self.consent,
+            consent: self.consent(),
             begun: self.begun,
             clock: self.clock,
             storage: self.journal.status(),
@@ -632,7 +660,7 @@ impl Core {
     fn write(&self, commit: u64) -> Zeroizing<Vec<u8>> {
         let stored = Stored {
             commit,
-            consent: self.consent,
+            decided: self.decided,
             secret: *self.secret.to_bytes(),
             device: self.device.as_ref().map(Device::store),
             queue: StoredQueue::of(&self.queue),
@@ -662,7 +690,7 @@ impl Core {
     /// What to send next. Only what is durable is sent, one upload at a time; tell [`Core::finish_upload`] what came of it.
     pub fn next_upload(&mut self, now: Moment) -> NextUpload {
         self.advance(now);
-        if self.consent != Consent::Given {
+        if self.consent() != Consent::Given {
             return NextUpload::Nothing;
         }
         self.queue.next(self.journal.durable(), now.at, &self.options)

@@ -14,6 +14,8 @@ mod preview;
 mod queue;
 mod state;
 mod status;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod timer;

@@ -18,7 +18,7 @@ use super::options::Options;
 use crate::calendar::Timestamp;
 use crate::entropy::Randomness;
 use crate::metric::{Epoch, MetricId, Stream};
-use crate::params::Fingerprint;
+use crate::params::{Fingerprint, MAX_BITS};
 use crate::registry::RegistryHash;
 use crate::report::{BatchId, BitBytes, Report, write_batch};
 
@@ -173,6 +173,10 @@ impl Queue {
         }
         let latest = after(now, LONGEST_WAIT);
         self.retry_at = self.retry_at.map(|at| at.min(latest));
+    }
+
+    /// Gives up an upload of which the host said nothing for too long.
+    pub(super) fn give_up(&mut self, now: Timestamp, coins: &mut Randomness) {
         let lost = |&(_, since): &(BatchId, Timestamp)| {
             now.millis_since(since).unsigned_abs() >= LONGEST_UPLOAD.as_millis() as u64
         };
@@ -402,15 +406,17 @@ impl StoredReport {
         }
     }
 
-    fn restore(self) -> Report {
+    /// The report, if there can be one of this shape.
+    fn restore(self) -> Option<Report> {
+        let width = usize::from(self.bit_count);
+        if !(1..=MAX_BITS).contains(&width) || self.bits.len() != width.div_ceil(8) {
+            return None;
+        }
         let stream =
             Stream::from_wire(self.metric, self.version, Fingerprint(self.fingerprint), self.bit_count);
-        let mut bits = BitBytes::from_vec(self.bits);
-        bits.resize(stream.bit_bytes(), 0);
-        let report = Report::new(Arc::new(stream), self.epoch, self.cohort, bits);
-        let tags: Vec<usize> = self.tags.iter().copied().map(usize::from).collect();
-        let published = report.published(RegistryHash(self.registry), &tags);
-        published.expect("a report that was published has tags that can be")
+        let report = Report::new(Arc::new(stream), self.epoch, self.cohort, BitBytes::from_vec(self.bits));
+        let tags: Vec<usize> = self.tags.into_iter().map(usize::from).collect();
+        report.published(RegistryHash(self.registry), &tags).ok()
     }
 }
 
@@ -430,26 +436,35 @@ impl StoredQueue {
         }
     }
 
-    /// The queue of a program that begins: its batches may have been sent.
-    pub(super) fn restore(self) -> Queue {
-        let restored = |reports: Vec<StoredReport>| reports.into_iter().map(StoredReport::restore).collect();
-        let batch = |batch: StoredBatch| Outgoing {
-            id: BatchId(batch.id),
-            reports: restored(batch.reports),
-            rest: restored(batch.rest),
-            since: 0,
-            unsure: true,
-        };
-        let waiting = |(report, due): (StoredReport, Timestamp)| Waiting { report: report.restore(), due };
+    /// The queue of a program that begins: its batches may have been sent. None if there can be no such queue.
+    pub(super) fn restore(self) -> Option<Queue> {
+        let waiting =
+            |(report, due): (StoredReport, Timestamp)| Some(Waiting { report: report.restore()?, due });
         let mut queue = Queue {
-            waiting: self.waiting.into_iter().map(waiting).collect(),
-            batches: self.batches.into_iter().map(batch).collect(),
+            waiting: self.waiting.into_iter().map(waiting).collect::<Option<_>>()?,
+            batches: self.batches.into_iter().map(StoredBatch::restore).collect::<Option<_>>()?,
             failures: self.failures,
             retry_at: self.retry_at,
             uploading: None,
             bytes: 0,
         };
         queue.weigh();
-        queue
+        Some(queue)
+    }
+}
+
+impl StoredBatch {
+    fn restore(self) -> Option<Outgoing> {
+        let restored = |reports: Vec<StoredReport>| -> Option<Vec<Report>> {
+            reports.into_iter().map(StoredReport::restore).collect()
+        };
+        let (reports, rest) = (restored(self.reports)?, restored(self.rest)?);
+        (!reports.is_empty()).then_some(Outgoing {
+            id: BatchId(self.id),
+            reports,
+            rest,
+            since: 0,
+            unsure: true,
+        })
     }
 }

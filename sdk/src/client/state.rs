@@ -47,7 +47,8 @@ const HEAD_BYTES: usize = 4 + 1 + 4 + 4;
 #[derive(Serialize, Deserialize)]
 pub(super) struct Stored {
     pub(super) commit: u64,
-    pub(super) consent: Consent,
+    /// What the person said, if anybody asked.
+    pub(super) decided: Option<Consent>,
     pub(super) secret: [u8; 32],
     pub(super) device: Option<Vec<u8>>,
     pub(super) queue: StoredQueue,
