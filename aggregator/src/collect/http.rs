@@ -3,7 +3,7 @@
 //! | address | takes | answers |
 //! |---|---|---|
 //! | `POST /v1/reports` | a batch, as `application/octet-stream`, or as base64url in `text/plain`; either may be packed by `gzip` | `{"status":"accepted","reports":n,"refused":{…}}`, or `"duplicate"` |
-//! | `GET /v1/catalog` | | the current metrics with their parameters, and an `ETag` |
+//! | `GET /v1/catalog` | | the current metrics with their parameters, and an `ETag`; to who accepts `application/vnd.deniable.catalog`, the catalog in the bytes that devices read |
 //! | `GET /v1/counts` | an analyst's token | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs |
 //! | `GET /metrics` | an analyst's token | the collector's own figures, for Prometheus |
 //! | `GET /healthz` | | `{"status":"ok"}` while the program answers |
