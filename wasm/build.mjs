@@ -12,7 +12,7 @@ const options = {
   charset: "utf8",
   logLevel: "warning",
   // The names of the wire and of what is internal to a file. No property of a host or of the public classes has them.
-  mangleProps: /^(read[A-Z].*|loadSync|begin|whole|raw|written|place)$/,
+  mangleProps: /^(read[A-Z].*|loadSync|begin|whole|raw|soFar|place)$/,
 };
 
 for (const entry of entries) {

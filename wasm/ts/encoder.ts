@@ -103,7 +103,7 @@ export class Params {
     wire.begin();
     if (init instanceof Classic) writeClassic(init);
     else writeParams(init);
-    this.#bytes = wire.written();
+    this.#bytes = wire.soFar();
     wire.call(CHECK);
     this.epsilonOne = wire.readNumber();
     this.epsilonInfinity = wire.readNumber();

@@ -82,7 +82,7 @@ export class Wire {
   }
 
   /** A copy of what was written since `begin`. */
-  written(): Uint8Array {
+  soFar(): Uint8Array {
     return this.#bytes(this.#room, this.#at).slice();
   }
 
