@@ -6,5 +6,6 @@ mod conformance;
 mod crash;
 mod http;
 mod process;
+mod projects;
 mod store;
 mod support;
