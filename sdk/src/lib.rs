@@ -12,24 +12,28 @@
 //!
 //! # Features
 //! - `system-entropy` (default): [`SystemEntropy`], the operating system's or the page's generator.
+//! - `native`: the client for native programs. Brings `std`.
 //! - `rappor-compat`: what google/rappor computes, for reading its data.
 //! - `test-util`: a seedable [`Randomness`], for tests alone.
 
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "native"))]
 extern crate std;
 
 mod bloom;
 pub mod calendar;
 mod choose;
+pub mod client;
 mod domain;
 mod encoder;
 mod entropy;
 mod identity;
 pub mod insight;
 mod metric;
+#[cfg(feature = "native")]
+pub mod native;
 mod params;
 mod privacy;
 mod probability;
@@ -51,4 +55,6 @@ pub use metric::{Epoch, MAX_METRIC_BYTES, MetricError, MetricId, Stream, fits};
 pub use params::{Encoding, Fingerprint, MAX_BITS, MAX_COHORTS, MAX_HASHES, Params, ParamsError, Response};
 pub use privacy::{Channel, Epsilon};
 pub use probability::{Probability, ProbabilityError};
-pub use report::{Batch, BatchError, BatchId, MAX_BATCH_BYTES, Report, Section, WriteKey, write_batch};
+pub use report::{
+    Batch, BatchError, BatchId, MAX_BATCH_BYTES, MAX_TAGS, Report, Section, WriteKey, write_batch,
+};

@@ -3,7 +3,7 @@
 //! | address | takes | answers |
 //! |---|---|---|
 //! | `POST /v1/reports` | a batch, as `application/octet-stream`, or as base64url in `text/plain`; either may be packed by `gzip` | `{"status":"accepted","reports":n,"refused":{…}}`, or `"duplicate"` |
-//! | `GET /v1/catalog` | `?key=` and a write key; where there is one project it may be left out | the current metrics with their parameters, and an `ETag` |
+//! | `GET /v1/catalog` | `?key=` and a write key; where there is one project it may be left out | the current metrics with their parameters, and an `ETag`; to who accepts `application/vnd.deniable.catalog`, the catalog in the bytes that devices read |
 //! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs |
 //! | `GET /metrics` | a token of role `monitor` | the collector's own figures, for Prometheus |
 //! | `POST /v1/admin/reload` | a token of role `admin` | `{"status":"ok"}` when questions, keys and tokens were read anew; [`Kind::ReloadRefused`] if they stay |
@@ -11,6 +11,7 @@
 //! | `GET /readyz` | perhaps `?project=` | `{"status":"ok"}` while batches of all projects, or of that one, are taken |
 //!
 //! A write key and a token belong to one project, and nothing that is answered to them is of another.
+//!
 //! `reports` is the number of reports that are counted, and `refused` how many were not, by reason; the reports of a
 //! batch are refused one by one. If none can be counted the answer is a [`Problem`], as it is to all else. Answers of
 //! 408, 429 and 503 may be tried again, under the same batch id; other refusals stay refusals.

@@ -10,6 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use base64::Engine;
 use base64::prelude::{BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
+use deniable::registry::Registry;
 use deniable::{MAX_BATCH_BYTES, SystemEntropy, WriteKey};
 use deniable_aggregator::collect::{Access, Collector, Limits, Origins, Project, Rates, Settings, Token};
 use deniable_aggregator::store::{DiskStore, Store};
@@ -336,6 +337,30 @@ async fn the_catalog_is_sent_once_and_then_only_its_tag() {
             assert!(to_bytes(again.into_body(), 1).await.unwrap().is_empty());
         }
         assert_eq!(get(Some("\"other\"".to_owned())).await.unwrap().status(), StatusCode::OK);
+    };
+    with_collector(dir.path(), requests).await;
+}
+
+#[tokio::test]
+async fn a_device_gets_the_whole_registry() {
+    const DEVICE: &str = "application/vnd.deniable.catalog";
+    let dir = tempfile::tempdir().unwrap();
+    let requests = async |app: Router| {
+        let get = |accept: &'static str, tag: &str| {
+            let request = Request::get("/v1/catalog").header(header::ACCEPT, accept);
+            app.clone().oneshot(request.header(header::IF_NONE_MATCH, tag).body(Body::empty()).unwrap())
+        };
+        let whole = get(DEVICE, "").await.unwrap();
+        assert_eq!(whole.headers()[header::CONTENT_TYPE], DEVICE);
+        assert_eq!(whole.headers()[header::VARY], "accept");
+        let tag = whole.headers()[header::ETAG].to_str().unwrap().to_owned();
+        let body = to_bytes(whole.into_body(), 10_000).await.unwrap();
+        assert_eq!(Registry::from_catalog(&body).unwrap().hash(), catalog().registry().hash());
+        assert_eq!(get(DEVICE, &tag).await.unwrap().status(), StatusCode::NOT_MODIFIED);
+        let both = get("text/html, application/vnd.deniable.catalog;q=0.9", "").await.unwrap();
+        assert_eq!(both.headers()[header::ETAG], tag);
+        // Another form has another tag.
+        assert_eq!(get("application/json", &tag).await.unwrap().status(), StatusCode::OK);
     };
     with_collector(dir.path(), requests).await;
 }
