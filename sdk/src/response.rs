@@ -99,7 +99,9 @@ impl Sampler {
         }
         // A threshold of 2³² has no bit among the 32 words: every u is below it. P(1|0) is never 1.
         let certain = if self.stage.one() == Probability::ONE { u64::MAX } else { 0 };
-        for ((signal, out), (zero, one)) in signal.chunks(LANE_BYTES).zip(out.chunks_mut(LANE_BYTES)).zip(less) {
+        for ((signal, out), (zero, one)) in
+            signal.chunks(LANE_BYTES).zip(out.chunks_mut(LANE_BYTES)).zip(less)
+        {
             let mut input = [0; LANE_BYTES];
             input[..signal.len()].copy_from_slice(signal);
             let input = u64::from_le_bytes(input);

@@ -84,7 +84,9 @@ impl Objects {
 
     fn encode(&mut self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
         let places = [from.size(), from.size()];
-        let Ok([Object::Encoder(encoder), Object::Randomness(randomness)]) = self.objects.get_disjoint_mut(places) else {
+        let Ok([Object::Encoder(encoder), Object::Randomness(randomness)]) =
+            self.objects.get_disjoint_mut(places)
+        else {
             unreachable!("the page's classes hold these places")
         };
         let (epoch, kind) = (Epoch(from.whole()), from.whole());

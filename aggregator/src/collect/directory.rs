@@ -48,7 +48,7 @@ pub(super) struct Found {
 
 /// Who may what, by the places of the projects.
 #[derive(Debug)]
-struct Table {
+pub(super) struct Table {
     rules: Vec<Arc<Rules>>,
     keys: HashMap<WriteKey, usize>,
     tokens: Vec<Holder>,
@@ -63,18 +63,9 @@ struct Holder {
 }
 
 impl Directory {
-    /// Serves projects, each with its rules.
-    pub(super) fn new(projects: Vec<(Served, Rules)>) -> Result<Self, ConflictError> {
-        let (projects, rules): (Vec<_>, Vec<_>) =
-            projects.into_iter().map(|(project, rules)| (Arc::new(project), Arc::new(rules))).unzip();
-        let names: Vec<&ProjectName> = projects.iter().map(|project| &project.name).collect();
-        if let Some(name) =
-            names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name))
-        {
-            return Err(ConflictError::Name { name: (*name).clone() });
-        }
-        let table = Table::new(rules, &names)?;
-        Ok(Self { table: RwLock::new(Arc::new(table)), projects, reloading: Mutex::new(()) })
+    /// Serves projects, whose places are those of `table`.
+    pub(super) fn new(projects: Vec<Arc<Served>>, table: Table) -> Self {
+        Self { projects, table: RwLock::new(Arc::new(table)), reloading: Mutex::new(()) }
     }
 
     /// All projects.
@@ -172,7 +163,12 @@ impl Directory {
 }
 
 impl Table {
-    fn new(rules: Vec<Arc<Rules>>, names: &[&ProjectName]) -> Result<Self, ConflictError> {
+    /// Looks whether projects can be told apart.
+    pub(super) fn new(rules: Vec<Arc<Rules>>, names: &[&ProjectName]) -> Result<Self, ConflictError> {
+        let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
+        if let Some((_, name)) = twice {
+            return Err(ConflictError::Name { name: (*name).clone() });
+        }
         let (mut keys, mut tokens) = (HashMap::new(), Vec::<Holder>::new());
         let both = |one: usize, other: usize| [one, other].map(|place| names[place].clone());
         for (place, rules) in rules.iter().enumerate() {

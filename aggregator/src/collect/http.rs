@@ -281,3 +281,50 @@ async fn ready(State(app): State<App>, request: Request) -> Result<Json<Health>,
         Err(WriterError::Stopped.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::collect::{Access, Collector, Project, Rates};
+    use crate::store::MemoryStore;
+
+    const METRICS: &str = "[metrics.a]\nversion = 1\nquestion = \"?\"\nreport = { encoding = \"unary\", bits = 4, instantaneous = { zero = 0.25, one = 0.5 } }";
+
+    /// Four requests of a neighbourhood at once, whatever they ask for, but for a supervisor's.
+    #[tokio::test]
+    async fn everything_but_health_is_limited_by_neighbourhood() {
+        let rates = Rates { neighbourhood: NonZeroU32::MIN, ..Rates::default() };
+        for (place, (method, address)) in (0..).zip([
+            ("POST", "/v1/reports"),
+            ("GET", "/v1/catalog"),
+            ("GET", "/v1/counts"),
+            ("GET", "/metrics"),
+            ("POST", "/v1/admin/reload"),
+        ]) {
+            let catalog = Catalog::parse(METRICS).unwrap();
+            let project = Project::alone(Arc::new(MemoryStore::default()), catalog, Access::open());
+            let settings = Settings { rates, ..Settings::default() };
+            let app = Collector::new(vec![project], settings).unwrap().router();
+            let ask = async |method: &str, address: &str| {
+                let mut request = Request::builder().method(method).uri(address).body(Body::empty()).unwrap();
+                request.extensions_mut().insert(Neighbourhood::Four([192, 0, place]));
+                app.clone().oneshot(request).await.unwrap()
+            };
+            for _ in 0..4 {
+                assert_ne!(ask(method, address).await.status(), StatusCode::TOO_MANY_REQUESTS);
+            }
+            let answer = ask(method, address).await;
+            assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS, "{address}");
+            assert!(answer.headers().contains_key(header::RETRY_AFTER));
+            assert_eq!(ask("GET", "/healthz").await.status(), StatusCode::OK);
+            assert_eq!(ask("GET", "/readyz").await.status(), StatusCode::OK);
+        }
+    }
+}

@@ -42,7 +42,7 @@ use tokio::net::TcpListener;
 pub use self::access::{Access, AccessError, AccessFault, Origin, Role, Token};
 pub use self::clock::{Clock, ClockAhead, DEFAULT_OPEN_DAYS, MAX_DAYS_AHEAD, Window};
 pub use self::directory::{ConflictError, ReloadError};
-use self::directory::{Directory, Served};
+use self::directory::{Directory, Served, Table};
 use self::http::App;
 use self::metrics::ProjectMetrics;
 pub use self::problem::{Kind, Problem};
@@ -78,6 +78,8 @@ impl Collector {
     /// A [`CollectError`] if two projects have a name, a key or a token in common, a store counts a version under other
     /// parameters, the clock is far ahead of what a store has seen, or the system gives no thread.
     pub fn new(projects: Vec<Project>, settings: Settings) -> Result<Self, CollectError> {
+        let rules = projects.iter().map(|project| Arc::clone(&project.rules)).collect();
+        let table = Table::new(rules, &projects.iter().map(|project| &project.name).collect::<Vec<_>>())?;
         let (mut served, mut running) = (Vec::new(), Vec::new());
         for Project { name, store, rules, files } in projects {
             check_clock(&name, &*store, &settings.window)?;
@@ -87,9 +89,9 @@ impl Collector {
             let (writer, thread) =
                 Writer::start(Arc::clone(&store), settings.window.clone(), metrics.clone())?;
             running.push((name.clone(), thread));
-            served.push((Served { name, store, writer, metrics, files }, rules));
+            served.push(Arc::new(Served { name, store, writer, metrics, files }));
         }
-        let directory = Arc::new(Directory::new(served)?);
+        let directory = Arc::new(Directory::new(served, table));
         let (limits, tls) = (settings.limits, settings.tls.clone());
         Ok(Self { app: App::new(directory, settings), limits, tls, running })
     }

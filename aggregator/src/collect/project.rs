@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,14 @@ impl TryFrom<String> for ProjectName {
     }
 }
 
+impl FromStr for ProjectName {
+    type Err = BadName;
+
+    fn from_str(name: &str) -> Result<Self, BadName> {
+        Self::try_from(name.to_owned())
+    }
+}
+
 impl From<ProjectName> for String {
     fn from(name: ProjectName) -> Self {
         name.as_str().to_owned()
@@ -79,19 +88,20 @@ pub struct BadName {
 pub struct Project {
     pub(super) name: ProjectName,
     pub(super) store: Arc<dyn Store>,
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<Rules>,
     pub(super) files: Option<Files>,
 }
 
 impl Project {
     /// Makes a project whose rules were read from files, and are read again when it is told to.
     pub fn new(name: ProjectName, store: Arc<dyn Store>, (rules, files): (Rules, Files)) -> Self {
-        Self { name, store, rules, files: Some(files) }
+        Self { name, store, rules: Arc::new(rules), files: Some(files) }
     }
 
     /// Makes the only project of a collector, from what is in memory. It stays as it is.
     pub fn alone(store: Arc<dyn Store>, catalog: Catalog, access: Access) -> Self {
-        Self { name: ProjectName::sole(), store, rules: Rules::new(catalog, access), files: None }
+        let rules = Arc::new(Rules::new(catalog, access));
+        Self { name: ProjectName::sole(), store, rules, files: None }
     }
 }
 

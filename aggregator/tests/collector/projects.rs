@@ -115,6 +115,7 @@ async fn a_key_reaches_the_metrics_of_its_project_alone() {
     same[21..37].copy_from_slice(&1_u128.to_le_bytes());
     assert_eq!(post(&app, under(BLOG, same)).await.body["status"], "accepted");
     collector.finish().await.unwrap();
+    drop(app);
     exactly_once(&DiskStore::open(&site.path("shop")).unwrap(), [1]).unwrap();
     let blog = DiskStore::open(&site.path("blog")).unwrap();
     assert_eq!(blog.holdings().unwrap().iter().map(|held| held.reports).sum::<u64>(), 2);
@@ -147,7 +148,8 @@ async fn a_token_reads_what_its_role_may_of_its_project_alone() {
     let statuses = async |method: &str, address: &str| {
         let mut found = Vec::new();
         for token in 0..4 {
-            let response = tower::ServiceExt::oneshot(app.clone(), site.request(method, address, token)).await;
+            let response =
+                tower::ServiceExt::oneshot(app.clone(), site.request(method, address, token)).await;
             found.push(response.unwrap().status().as_u16());
         }
         found
@@ -187,7 +189,10 @@ async fn files_are_read_anew_and_bad_ones_leave_the_old_in_force() {
     // The key is revoked, another drawn, and a metric added.
     let fresh = WriteKey([7; 16]);
     let access = site.access(fresh, &[(2, "admin"), (1, "monitor")]);
-    site.write("shop.access", &format!("{access}[[key]]\nname = \"old\"\nkey = \"{SHOP}\"\nrevoked = true\n"));
+    site.write(
+        "shop.access",
+        &format!("{access}[[key]]\nname = \"old\"\nkey = \"{SHOP}\"\nrevoked = true\n"),
+    );
     site.write("shop.metrics", &format!("{METRICS}\n{BLOG_METRICS}"));
     assert_eq!(post(&app, under(SHOP, batch(1, &planted(1)))).await.status, StatusCode::OK);
     assert_eq!(site.reload(&app, 2).await.body, json!({ "status": "ok" }));
@@ -224,6 +229,7 @@ async fn files_are_read_anew_and_bad_ones_leave_the_old_in_force() {
         assert!(figures.lines().any(|found| found == line), "{line} is missing in {figures}");
     }
     collector.finish().await.unwrap();
+    drop(app);
     exactly_once(&DiskStore::open(&site.path("shop")).unwrap(), [1, 3]).unwrap();
 }
 

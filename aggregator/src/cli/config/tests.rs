@@ -88,7 +88,11 @@ fn all_faults_are_told_at_once_with_line_key_value_and_what_is_allowed() {
     let variables = [("DENIABLE_LIMITS_TOKEN_RATE", "-1"), ("DENIABLE_ACCEPT_DATE", "tomorrow")];
     let message = resolve(&[], &variables, Some(file)).unwrap_err().to_string();
     for parts in [
-        &["etc/deniable.toml line 1: listen is \"nowhere\"", "socket address", "allowed: an address and a port"][..],
+        &[
+            "etc/deniable.toml line 1: listen is \"nowhere\"",
+            "socket address",
+            "allowed: an address and a port",
+        ][..],
         &["line 2: open_dais is no setting", "open_days"],
         &["line 3: log is \"a=b=c\"", "allowed: a level"],
         &["line 5: limits.connections is 0", "from 1 to 65535"],
