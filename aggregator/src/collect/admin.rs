@@ -21,7 +21,6 @@ use super::directory::{Found, ReloadError};
 use super::http::{App, Health, OK};
 use super::problem::{Kind, Problem};
 use super::writer::WriterError;
-use crate::store::StoreError;
 
 /// The bytes of a file that are read at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -51,12 +50,8 @@ pub(super) async fn backup(State(app): State<App>, headers: HeaderMap) -> Result
         Problem::new(Kind::Busy, "another backup of this project is being made: ask again when it is over")
     })?;
     let name = project.name.clone();
-    let copied = spawn_blocking(move || {
-        let file = project.store.copy()?;
-        let length = file.metadata().map_err(|source| StoreError::Unreadable { source })?.len();
-        Ok::<_, StoreError>((file, length))
-    });
-    let (file, length) = copied.await.map_err(|_| WriterError::Stopped)??;
+    let copied = spawn_blocking(move || project.store.copy()).await;
+    let (file, length) = copied.map_err(|_| WriterError::Stopped)??;
     tracing::info!(project = %name, bytes = length, "a backup was made");
     let (send, pieces) = mpsc::channel(1);
     tokio::spawn(read(file, send, place));

@@ -7,6 +7,7 @@
 //! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs |
 //! | `GET /metrics` | a token of role `monitor` | the collector's own figures, for Prometheus |
 //! | `POST /v1/admin/reload` | a token of role `admin` | `{"status":"ok"}` when questions, keys and tokens were read anew; [`Kind::ReloadRefused`] if they stay |
+//! | `GET /v1/admin/backup` | a token of role `admin` | the file of a store that holds every batch acknowledged until now |
 //! | `GET /healthz` | | `{"status":"ok"}` while the program answers |
 //! | `GET /readyz` | perhaps `?project=` | `{"status":"ok"}` while batches of all projects, or of that one, are taken |
 //!
@@ -37,11 +38,11 @@ use super::directory::{Directory, Found};
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::problem::{Kind, Problem, by_reason};
-use super::project::ProjectName;
+use super::project::{ProjectName, Rules};
 use super::rates::{Limiter, Neighbourhood};
 use super::settings::{Origins, Settings};
 use super::writer::{Committed, WriterError};
-use crate::store::{Accepted, Checked, Store};
+use crate::store::{Accepted, Checked, Selection, Store, Terms};
 
 /// How long a browser may remember which pages may read answers.
 const CORS_AGE_SECONDS: u64 = 86_400;
@@ -82,6 +83,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/catalog", get(catalog))
         .route("/v1/counts", get(counts))
         .route("/v1/admin/reload", post(admin::reload))
+        .route("/v1/admin/backup", get(admin::backup))
         .route("/metrics", get(metrics))
         .route_layer(from_fn_with_state(app.clone(), limit))
         .route("/healthz", get(async || Json(OK)))
@@ -151,10 +153,13 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Json<Receip
     let (body, memory) = body::receive(request, &app.memory, app.settings.limits.body_timeout).await?;
     let batch = Batch::parse(&body)?;
     let Found { project, rules, .. } = app.directory.of_key(batch.key(), &headers)?;
+    let source = rules.access.check_key(batch.key(), &headers)?;
     if !rules.access.is_open() {
         app.limiter.check_key(batch.key()).map_err(Problem::too_many)?;
     }
-    let Checked { accepted, refused } = Accepted::check(&batch, &rules.catalog, &app.settings.window.open());
+    let Rules { catalog, registries, .. } = &*rules;
+    let terms = Terms { catalog, registries, open: app.settings.window.open(), source };
+    let Checked { accepted, refused } = Accepted::check(&batch, &terms);
     // The accepted reports are a copy; between here and the parsing nothing waits, so there are few of both at a time.
     drop(batch);
     drop(body);
@@ -235,13 +240,13 @@ async fn counts(State(app): State<App>, request: Request) -> Result<Response, Pr
 fn read(store: &dyn Store, wanted: Wanted) -> Result<Response, Problem> {
     let (metric, version) = match wanted {
         Wanted { metric: None, version: None, from: None, to: None } => {
-            return Ok(Json(store.holdings()?).into_response());
+            return Ok(Json(store.holdings(&Selection::all())?).into_response());
         }
         Wanted { metric: Some(metric), version: Some(version), .. } => (metric, version),
         _ => return Err(Problem::new(Kind::BadQuery, "give both metric and version, or nothing")),
     };
     let epochs = wanted.from.unwrap_or(Epoch(0))..=wanted.to.unwrap_or(Epoch(u32::MAX));
-    let counts = store.counts(&metric, version, epochs)?;
+    let counts = store.counts(&metric, version, &Selection::of_epochs(epochs))?;
     let cohort =
         |(cohort, reports): (usize, &u64)| Cohort { reports: *reports, ones: counts.ones(cohort).to_vec() };
     Ok(Json(Sums { cohorts: counts.reports().iter().enumerate().map(cohort).collect() }).into_response())

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::access::{Access, AccessError};
 use super::published::Published;
 use crate::catalog::{Catalog, CatalogError};
-use crate::store::Store;
+use crate::store::{Registries, Store, StoreError};
 
 /// The most bytes of a project's name.
 const MAX_NAME_BYTES: usize = 64;
@@ -88,20 +88,19 @@ pub struct BadName {
 pub struct Project {
     pub(super) name: ProjectName,
     pub(super) store: Arc<dyn Store>,
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Rules,
     pub(super) files: Option<Files>,
 }
 
 impl Project {
     /// Makes a project whose rules were read from files, and are read again when it is told to.
     pub fn new(name: ProjectName, store: Arc<dyn Store>, (rules, files): (Rules, Files)) -> Self {
-        Self { name, store, rules: Arc::new(rules), files: Some(files) }
+        Self { name, store, rules, files: Some(files) }
     }
 
     /// Makes the only project of a collector, from what is in memory. It stays as it is.
     pub fn alone(store: Arc<dyn Store>, catalog: Catalog, access: Access) -> Self {
-        let rules = Arc::new(Rules::new(catalog, access));
-        Self { name: ProjectName::sole(), store, rules, files: None }
+        Self { name: ProjectName::sole(), store, rules: Rules::new(catalog, access), files: None }
     }
 }
 
@@ -109,13 +108,22 @@ impl Project {
 #[derive(Debug)]
 pub struct Rules {
     pub(super) catalog: Catalog,
+    /// Those that were ever served, as reports may still come under one of before.
+    pub(super) registries: Registries,
     pub(super) published: Published,
     pub(super) access: Access,
 }
 
 impl Rules {
     fn new(catalog: Catalog, access: Access) -> Self {
-        Self { published: Published::new(&catalog), catalog, access }
+        Self { published: Published::new(&catalog), catalog, registries: Registries::default(), access }
+    }
+
+    /// Makes room for the questions in a store, and learns the registries that it has seen.
+    pub(super) fn declare(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        store.declare(&self.catalog)?;
+        self.registries = store.registries()?;
+        Ok(())
     }
 }
 

@@ -10,3 +10,4 @@ mod process;
 mod projects;
 mod store;
 mod support;
+mod tags;

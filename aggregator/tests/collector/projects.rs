@@ -11,7 +11,7 @@ use deniable::{SystemEntropy, WriteKey};
 use deniable_aggregator::collect::{
     Collector, ConflictError, Files, Project, ProjectName, Rates, Settings, Token,
 };
-use deniable_aggregator::store::{DiskStore, Store};
+use deniable_aggregator::store::{DiskStore, Selection, Store};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, post, send, text_of, under};
@@ -118,7 +118,7 @@ async fn a_key_reaches_the_metrics_of_its_project_alone() {
     drop(app);
     exactly_once(&DiskStore::open(&site.path("shop")).unwrap(), [1]).unwrap();
     let blog = DiskStore::open(&site.path("blog")).unwrap();
-    assert_eq!(blog.holdings().unwrap().iter().map(|held| held.reports).sum::<u64>(), 2);
+    assert_eq!(blog.holdings(&Selection::all()).unwrap().iter().map(|held| held.reports).sum::<u64>(), 2);
     assert!(blog.streams().unwrap().keys().all(|(metric, _)| metric.as_str() == "theme"));
 }
 
