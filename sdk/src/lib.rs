@@ -12,13 +12,14 @@
 //!
 //! # Features
 //! - `system-entropy` (default): [`SystemEntropy`], the operating system's or the page's generator.
+//! - `native`: the client for native programs. Brings `std`.
 //! - `rappor-compat`: what google/rappor computes, for reading its data.
 //! - `test-util`: a seedable [`Randomness`], for tests alone.
 
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "native"))]
 extern crate std;
 
 mod bloom;
@@ -31,6 +32,8 @@ mod entropy;
 mod identity;
 pub mod insight;
 mod metric;
+#[cfg(feature = "native")]
+pub mod native;
 mod params;
 mod privacy;
 mod probability;
