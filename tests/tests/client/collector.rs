@@ -2,55 +2,70 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
+use deniable::calendar::Day;
 use deniable::client::testing::Answered;
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::collect::{Metrics, Settings, Window, Writer, router};
+use deniable_aggregator::collect::{self, Access, Clock, Project, Settings, Window};
 use deniable_aggregator::store::{MemoryStore, Store};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
+/// A clock that is set by hand, in seconds.
+#[derive(Default)]
+struct ManualClock(AtomicU64);
+
+impl Clock for ManualClock {
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + self.running()
+    }
+
+    fn running(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// A collector whose clock is set by hand.
 pub(crate) struct Collector {
     runtime: Runtime,
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    serving: Option<collect::Collector>,
     app: Router,
-    parts: (Arc<MemoryStore>, Writer, Metrics),
-    settings: Settings,
-    seconds: Arc<AtomicU64>,
 }
 
 impl Collector {
     pub(crate) fn new(catalog: Catalog) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let seconds = Arc::new(AtomicU64::new(0));
-        let clock = Arc::clone(&seconds);
-        let now = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
-        let settings = Settings { window: Window::with_clock(45, now), ..Settings::default() };
-        let store = Arc::new(MemoryStore::default());
-        let metrics = Metrics::new();
-        let (writer, _running) =
-            Writer::start(Arc::clone(&store) as Arc<dyn Store>, settings.window.clone(), metrics.clone())
-                .unwrap();
-        let app = Router::new();
-        let mut collector = Self { runtime, app, parts: (store, writer, metrics), settings, seconds };
+        let (store, clock) = (Arc::default(), Arc::default());
+        let mut collector = Self { runtime, store, clock, serving: None, app: Router::new() };
         collector.serve(catalog);
         collector
     }
 
     /// Serves another catalog from now on.
     pub(crate) fn serve(&mut self, catalog: Catalog) {
-        let (store, writer, metrics) = self.parts.clone();
-        store.declare(&catalog.definitions().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
-        self.app = router(Arc::new(catalog), (store, writer, metrics), self.settings.clone());
+        if let Some(before) = self.serving.take() {
+            self.app = Router::new();
+            self.runtime.block_on(before.finish()).unwrap();
+        }
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let window = Window::with_clock(45, clock).accepting(Some(Day(u32::MAX)));
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let project = Project::alone(store, catalog, Access::open());
+        let serving = collect::Collector::new(vec![project], Settings { window, ..Settings::default() });
+        let serving = serving.unwrap();
+        self.app = serving.router();
+        self.serving = Some(serving);
     }
 
     /// Moves its clock to the client's, but never back.
     pub(crate) fn set_clock(&self, millis: i64) {
-        self.seconds.fetch_max((millis / 1000) as u64, Ordering::Relaxed);
+        self.clock.0.fetch_max((millis / 1000) as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn post(&self, body: &[u8]) -> Answered {
@@ -65,7 +80,7 @@ impl Collector {
     }
 
     pub(crate) fn store(&self) -> &MemoryStore {
-        &self.parts.0
+        &self.store
     }
 
     /// All reports that are counted.
