@@ -215,6 +215,14 @@ pub enum FolderError {
         /// What was found.
         source: StateError,
     },
+    /// A damaged state cannot be kept aside, and so not be replaced.
+    #[error("a damaged state in {} cannot be renamed: check the disk", .path.display())]
+    NotKeptAside {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: StorageError,
+    },
     /// The system gave another reason.
     #[error("the folder {} cannot be used: check the path", .path.display())]
     Unusable {

@@ -332,5 +332,8 @@ fn a_folder_that_was_removed_is_gone() {
     let path = home.path().join("state");
     let mut folder = Folder::open(&path).unwrap();
     fs::remove_dir_all(&path).unwrap();
-    assert_eq!(folder.store(LAST), Err(StorageError::Other { reason: "the folder is gone; start the program again" }));
+    assert_eq!(
+        folder.store(LAST),
+        Err(StorageError::Other { reason: "the folder is gone; start the program again" })
+    );
 }
