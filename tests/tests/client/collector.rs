@@ -11,7 +11,7 @@ use deniable::calendar::Day;
 use deniable::client::testing::Answered;
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::collect::{self, Access, Clock, Project, Settings, Window};
-use deniable_aggregator::store::{MemoryStore, Store};
+use deniable_aggregator::store::{MemoryStore, Selection, Store};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
@@ -85,6 +85,6 @@ impl Collector {
 
     /// All reports that are counted.
     pub(crate) fn counted(&self) -> u64 {
-        self.store().holdings().unwrap().iter().map(|holding| holding.reports).sum()
+        self.store().holdings(&Selection::all()).unwrap().iter().map(|holding| holding.reports).sum()
     }
 }
