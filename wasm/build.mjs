@@ -3,7 +3,7 @@ import { copyFileSync } from "node:fs";
 import { build } from "esbuild";
 
 const folder = process.argv[2];
-const entries = ["encoder"];
+const entries = ["encoder", "deniable"];
 const options = {
   bundle: true,
   minify: true,
