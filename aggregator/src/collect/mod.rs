@@ -38,11 +38,12 @@ use std::time::Duration;
 use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 pub use self::access::{Access, AccessError, AccessFault, Origin, Role, Token};
 pub use self::clock::{Clock, ClockAhead, DEFAULT_OPEN_DAYS, MAX_DAYS_AHEAD, Window};
 pub use self::directory::{ConflictError, ReloadError};
-use self::directory::{Directory, Served};
+use self::directory::{Directory, Served, Table};
 use self::http::App;
 use self::metrics::ProjectMetrics;
 pub use self::problem::{Kind, Problem};
@@ -52,8 +53,7 @@ pub use self::settings::{Limits, Origins, Settings};
 pub use self::tls::{Tls, TlsError};
 pub use self::writer::WriterError;
 use self::writer::{Running, Writer};
-use crate::catalog::Definition;
-use crate::store::{Store, StoreError};
+use crate::store::{Selection, Store, StoreError};
 
 /// How long requests that have begun may take to end once the collector is told to stop. Nothing that was
 /// acknowledged depends on it.
@@ -78,18 +78,25 @@ impl Collector {
     /// A [`CollectError`] if two projects have a name, a key or a token in common, a store counts a version under other
     /// parameters, the clock is far ahead of what a store has seen, or the system gives no thread.
     pub fn new(projects: Vec<Project>, settings: Settings) -> Result<Self, CollectError> {
-        let (mut served, mut running) = (Vec::new(), Vec::new());
-        for Project { name, store, rules, files } in projects {
+        let (mut names, mut all, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for Project { name, store, mut rules, files } in projects {
             check_clock(&name, &*store, &settings.window)?;
-            let definitions: Vec<&Definition> = rules.catalog.definitions().map(AsRef::as_ref).collect();
-            store.declare(&definitions)?;
+            rules.declare(&*store)?;
+            names.push(name);
+            all.push(Arc::new(rules));
+            rest.push((store, files));
+        }
+        let table = Table::new(all, &names)?;
+        let (mut served, mut running) = (Vec::new(), Vec::new());
+        for (name, (store, files)) in names.into_iter().zip(rest) {
             let metrics = ProjectMetrics::new(&name);
             let (writer, thread) =
                 Writer::start(Arc::clone(&store), settings.window.clone(), metrics.clone())?;
             running.push((name.clone(), thread));
-            served.push((Served { name, store, writer, metrics, files }, rules));
+            let backup = Arc::new(Semaphore::new(1));
+            served.push(Arc::new(Served { name, store, writer, metrics, backup, files }));
         }
-        let directory = Arc::new(Directory::new(served)?);
+        let directory = Arc::new(Directory::new(served, table));
         let (limits, tls) = (settings.limits, settings.tls.clone());
         Ok(Self { app: App::new(directory, settings), limits, tls, running })
     }
@@ -155,7 +162,7 @@ impl Reloader {
 
 fn check_clock(name: &ProjectName, store: &dyn Store, window: &Window) -> Result<(), CollectError> {
     let (closed, oldest) = (store.open_from()?, window.oldest());
-    let newest = store.holdings()?.iter().map(|holding| holding.epoch).max();
+    let newest = store.holdings(&Selection::all())?.iter().map(|holding| holding.epoch).max();
     window.check(closed, newest).map_err(|source| CollectError::Clock { project: name.clone(), source })?;
     if closed > oldest {
         tracing::warn!(project = %name, %closed, %oldest, "the store has closed newer epochs than the clock tells: their reports are refused; check the clock");

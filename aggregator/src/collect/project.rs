@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use thiserror::Error;
 use super::access::{Access, AccessError};
 use super::published::Published;
 use crate::catalog::{Catalog, CatalogError};
-use crate::store::Store;
+use crate::store::{Registries, Store, StoreError};
 
 /// The most bytes of a project's name.
 const MAX_NAME_BYTES: usize = 64;
@@ -44,6 +45,14 @@ impl TryFrom<String> for ProjectName {
         } else {
             Err(BadName { name })
         }
+    }
+}
+
+impl FromStr for ProjectName {
+    type Err = BadName;
+
+    fn from_str(name: &str) -> Result<Self, BadName> {
+        Self::try_from(name.to_owned())
     }
 }
 
@@ -99,13 +108,22 @@ impl Project {
 #[derive(Debug)]
 pub struct Rules {
     pub(super) catalog: Catalog,
+    /// Those that were ever served, as reports may still come under one of before.
+    pub(super) registries: Registries,
     pub(super) published: Published,
     pub(super) access: Access,
 }
 
 impl Rules {
     fn new(catalog: Catalog, access: Access) -> Self {
-        Self { published: Published::new(&catalog), catalog, access }
+        Self { published: Published::new(&catalog), catalog, registries: Registries::default(), access }
+    }
+
+    /// Makes room for the questions in a store, and learns the registries that it has seen.
+    pub(super) fn declare(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        store.declare(&self.catalog)?;
+        self.registries = store.registries()?;
+        Ok(())
     }
 }
 

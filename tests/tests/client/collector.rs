@@ -1,5 +1,6 @@
 //! A real collector in this process, without sockets.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use deniable::registry::Metric;
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::collect::{self, Access, Clock, Project, Settings, Window};
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::{MemoryStore, Store};
+use deniable_aggregator::store::{MemoryStore, Selection, Store};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
@@ -91,11 +92,19 @@ impl Collector {
 
     /// The counts of a metric.
     pub(crate) fn counts(&self, metric: &Metric, epochs: RangeInclusive<Epoch>) -> Counts {
-        self.store.counts(metric.id(), metric.version(), epochs).unwrap()
+        let selection = Selection::of_epochs(epochs);
+        self.store.counts(metric.id(), metric.version(), &selection).unwrap()
+    }
+
+    /// The reports of a metric by the labels of a public tag.
+    pub(crate) fn reports_by(&self, metric: &Metric, tag: &str) -> BTreeMap<Option<String>, u64> {
+        let counts = self.store.counts_by(metric.id(), metric.version(), &Selection::all(), tag).unwrap();
+        counts.into_iter().map(|(label, counts)| (label, counts.total())).collect()
     }
 
     /// All reports that are counted.
     pub(crate) fn counted(&self) -> u64 {
-        self.store.holdings().unwrap().iter().map(|holding| holding.reports).sum()
+        let holdings = self.store.holdings(&Selection::all()).unwrap();
+        holdings.iter().map(|holding| holding.reports).sum()
     }
 }

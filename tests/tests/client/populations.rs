@@ -277,6 +277,13 @@ fn property(value: &Value) -> Property<'_> {
 
 fn check(population: &Population, units: u64) {
     let crowd = Crowd::run(population, units);
+    for (tag, labels) in crowd.registry.tags() {
+        for metric in crowd.registry.metrics() {
+            let by_label = crowd.collector.reports_by(metric, tag);
+            let tagged = labels.iter().filter(|label| by_label.contains_key(&Some((*label).clone()))).count();
+            assert_eq!(tagged, labels.len(), "{tag} beside {}: {by_label:?}", metric.id());
+        }
+    }
     let judged = crowd.judge(|_| {});
     println!("{}: {} reports, {judged:?}", population.name, crowd.reports);
     assert!(judged.agrees() && judged.silent.is_empty(), "{}: {judged:?}", population.name);
