@@ -38,7 +38,7 @@ impl Memory {
     }
 
     /// The bytes that requests hold now.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.bytes - self.free.available_permits()
     }
 }

@@ -33,6 +33,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 
 pub use self::access::{Access, AccessError, AccessFault, Origin, Token};
+pub use self::body::receive;
 pub use self::clock::{DEFAULT_OPEN_DAYS, Window};
 pub use self::http::router;
 pub use self::memory::{Held, Memory};

@@ -13,6 +13,7 @@ use redb::{
 };
 
 use super::accepted::{Accepted, AcceptedSection};
+use super::boundary::caught;
 use super::layout::{
     self, COUNTS, FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, IDS, META, NEW_FILE, Row, SPAN_EPOCHS, STREAMS, TOTALS,
 };
@@ -61,8 +62,8 @@ impl DiskStore {
         if !file.is_file() {
             return Err(StoreError::NoStore { dir: dir.to_owned() });
         }
-        let db = builder().open(&file);
-        let store = Self { db: db.map_err(|error| cannot_open(dir, error))?, dir: dir.to_owned() };
+        let db = caught(dir, || builder().open(&file).map_err(|error| cannot_open(dir, error)))?;
+        let store = Self { db, dir: dir.to_owned() };
         store.check_format()?;
         Ok(store)
     }
@@ -71,16 +72,15 @@ impl DiskStore {
     fn make(dir: &Path) -> Result<Self, StoreError> {
         let at = |source| StoreError::Io { dir: dir.to_owned(), source };
         let new = dir.join(NEW_FILE);
-        let create = || builder().create(&new);
-        let db = match create() {
-            Err(DatabaseError::Storage(_)) if new.exists() => {
-                // A crash left it unfinished; nothing was ever counted in it.
-                fs::remove_file(&new).map_err(at)?;
-                create()
+        if new.exists() {
+            // A crash left it unfinished, and nothing was ever counted in it; or another process is making it just now.
+            match caught(dir, || builder().open(&new).map_err(|error| cannot_open(dir, error))) {
+                Err(held @ StoreError::InUse { .. }) => return Err(held),
+                _ => fs::remove_file(&new).map_err(at)?,
             }
-            result => result,
-        };
-        let store = Self { db: db.map_err(|error| cannot_open(dir, error))?, dir: dir.to_owned() };
+        }
+        let db = caught(dir, || builder().create(&new).map_err(|error| cannot_open(dir, error)))?;
+        let store = Self { db, dir: dir.to_owned() };
         store.write_tables()?;
         fs::rename(&new, dir.join(FILE)).map_err(at)?;
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)?;
@@ -92,14 +92,12 @@ impl DiskStore {
     /// # Errors
     /// [`StoreError::Damaged`] if something is not as it was written.
     pub fn verify(mut self) -> Result<Verified, StoreError> {
-        match self.db.check_integrity() {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(
-                    self.damaged("a page that differs from its checksum, or the list of free pages".into())
-                );
-            }
-            Err(error) => return Err(cannot_open(&self.dir, error)),
+        let dir = self.dir.clone();
+        let checked = || self.db.check_integrity().map_err(|error| cannot_open(&dir, error));
+        if !caught(&dir, checked)? {
+            return Err(
+                self.damaged("a page that differs from its checksum, or the list of free pages".into())
+            );
         }
         let txn = self.read()?;
         let mut sums = BTreeMap::<(MetricId, u32, Epoch), u64>::new();
@@ -146,8 +144,13 @@ impl DiskStore {
     /// # Errors
     /// A [`StoreError`] if the store fails.
     pub fn compact(&mut self) -> Result<(), StoreError> {
-        let compacted = self.db.compact().map_err(redb::Error::from);
-        self.run(|| compacted.map(drop))
+        let dir = self.dir.clone();
+        caught(&dir, || {
+            let compacted = self.db.compact();
+            compacted
+                .map(drop)
+                .map_err(|error| StoreError::Database { dir: dir.clone(), source: Box::new(error.into()) })
+        })
     }
 
     /// The store on storage of a test's own, made anew where there is none.
@@ -348,7 +351,9 @@ impl DiskStore {
 
     /// Runs steps on the database, and names the directory if one fails.
     fn run<T>(&self, steps: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        steps().map_err(|error| StoreError::Database { dir: self.dir.clone(), source: Box::new(error) })
+        caught(&self.dir, || {
+            steps().map_err(|error| StoreError::Database { dir: self.dir.clone(), source: Box::new(error) })
+        })
     }
 
     fn damaged(&self, what: String) -> StoreError {

@@ -15,6 +15,7 @@
 //! by the epochs that it carries anyway, and needs no time of its own.
 
 mod accepted;
+mod boundary;
 mod disk;
 mod error;
 #[cfg(test)]
