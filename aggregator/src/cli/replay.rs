@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 ///
 /// Reads JSON lines with `event`, `timestamp`, `user_id` and `properties`, or with `_n`, `_t`, `_p` and properties beside them,
 /// or CSV with such columns. Each user gets a device that is installed with the first event and draws a secret of its own.
+/// Metrics that rotate are reported by their share of the devices, each of which answers one group of them; --values shows
+/// what every device would answer to all of them.
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("output").required(true))]
 pub(crate) struct ReplayArgs {
@@ -45,7 +47,7 @@ pub(crate) struct ReplayArgs {
     until: Option<Day>,
 }
 
-/// The most bytes that a report takes beside its bits and cohort, where it is the only one of its metric and epoch.
+/// The most bytes that a report takes beside its bits and cohort, where it is the only one of its section.
 const SECTION_BYTES: usize = 128;
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
@@ -55,7 +57,11 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     let last = users.iter().flat_map(|user| &user.events).map(|event| event.at.at).max();
     let until = args.until.map(|day| Timestamp::from_seconds(i64::from(day.0) * 86_400));
     let Some(end) = until.or(last) else { bail!("{} holds no event", args.events.display()) };
-    let replayed = users.par_iter().map(|user| Replayed::new(user, &registry, end));
+    let begin = |secret: &DeviceSecret, install| {
+        let device = Device::new(Arc::clone(&registry), secret, install);
+        if args.values { device.answering_everything() } else { device }
+    };
+    let replayed = users.par_iter().map(|user| Replayed::new(user, begin, end));
     let replayed = replayed.collect::<Result<Vec<_>>>()?;
     match &args.reports {
         Some(directory) => write_reports(args, directory, &registry, &replayed)?,
@@ -72,14 +78,15 @@ struct Replayed {
 }
 
 impl Replayed {
-    fn new(user: &User, registry: &Arc<Registry>, end: Timestamp) -> Result<Self> {
+    fn new(user: &User, begin: impl Fn(&DeviceSecret, Moment) -> Device, end: Timestamp) -> Result<Self> {
         let secret = DeviceSecret::draw(&mut SystemEntropy)?;
         let first = user.events.first().context("a user has at least one event")?;
-        let mut device = Device::new(Arc::clone(registry), &secret, first.at);
+        let mut device = begin(&secret, first.at);
+        let registry = Arc::clone(device.registry());
         let mut answers = Vec::new();
         let mut latest = first.at;
         for event in user.events.iter().take_while(|event| event.at.at <= end) {
-            let fitted = event.fitted(registry);
+            let fitted = event.fitted(&registry);
             let properties: Vec<_> =
                 fitted.iter().map(|(name, value)| (*name, value.as_property())).collect();
             let properties = &properties[..];
@@ -156,11 +163,7 @@ fn write_reports(
 fn fitting(reports: &[Report]) -> usize {
     let mut size = SECTION_BYTES;
     let bytes = |report: &Report| 2 + report.stream().bit_bytes();
-    let new = |i: usize| {
-        i == 0
-            || reports[i - 1].stream() != reports[i].stream()
-            || reports[i - 1].epoch() != reports[i].epoch()
-    };
+    let new = |i: usize| i == 0 || !reports[i - 1].shares_section(&reports[i]);
     let mut fits = |i: &usize| {
         size += bytes(&reports[*i]) + if new(*i) { SECTION_BYTES } else { 0 };
         size <= MAX_BATCH_BYTES
@@ -175,7 +178,8 @@ fn randomize(registry: &Registry, replayed: &Replayed) -> Result<Vec<Report>> {
         let domain = metric.domain().context("a metric with a source has a list of answers")?;
         let encoder = Encoder::new(metric.id().clone(), metric.version(), *metric.params(), &replayed.secret);
         let value = answered.given.value(domain, encoder.rounding())?;
-        Ok(encoder.encode(value, answered.epoch, &mut randomness)?)
+        let report = encoder.encode(value, answered.epoch, &mut randomness)?;
+        Ok(report.published(registry.hash(), &answered.tags)?)
     };
     replayed.answers.iter().map(report).collect()
 }

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod crash;
+mod fixture;
 mod http;
 mod process;
 mod store;

@@ -41,6 +41,8 @@ pub(crate) struct Section {
     pub(crate) version: u32,
     pub(crate) epoch: u32,
     pub(crate) fingerprint: [u8; 8],
+    pub(crate) registry: [u8; 8],
+    pub(crate) tags: Vec<u16>,
     pub(crate) bits: u16,
     pub(crate) records: Vec<(u16, Vec<u8>)>,
 }
@@ -60,6 +62,8 @@ impl Section {
             version,
             epoch,
             fingerprint: stream.fingerprint().0,
+            registry: [0; 8],
+            tags: Vec::new(),
             bits: stream.bits() as u16,
             records: reports.iter().map(|(cohort, ones)| (*cohort, record(ones))).collect(),
         }
@@ -68,7 +72,7 @@ impl Section {
 
 /// The bytes of a batch, well-formed but for what the sections say.
 pub(crate) fn batch(id: u64, sections: &[Section]) -> Vec<u8> {
-    let mut out = b"dnbl\x01".to_vec();
+    let mut out = b"dnbl\x02".to_vec();
     out.extend_from_slice(&WriteKey::NONE.0);
     out.extend_from_slice(&u128::from(id).to_le_bytes());
     out.extend_from_slice(&(sections.len() as u16).to_le_bytes());
@@ -78,6 +82,9 @@ pub(crate) fn batch(id: u64, sections: &[Section]) -> Vec<u8> {
         out.extend_from_slice(&section.version.to_le_bytes());
         out.extend_from_slice(&section.epoch.to_le_bytes());
         out.extend_from_slice(&section.fingerprint);
+        out.extend_from_slice(&section.registry);
+        out.push(section.tags.len() as u8);
+        section.tags.iter().for_each(|place| out.extend_from_slice(&place.to_le_bytes()));
         out.extend_from_slice(&section.bits.to_le_bytes());
         out.extend_from_slice(&(section.records.len() as u32).to_le_bytes());
         for (cohort, bits) in &section.records {

@@ -6,7 +6,7 @@
 //!
 //! # The catalog
 //! What a client receives: `dnct`, a version byte (1), then [`Declared`] in the postcard format. It needs no reader of text.
-//! Its SHA-256 names the registry.
+//! The first eight bytes of its SHA-256 name the registry.
 
 mod ask;
 mod closed;
@@ -15,6 +15,7 @@ mod declared;
 mod fault;
 mod metric;
 mod plan;
+mod rotation;
 #[cfg(test)]
 mod tests;
 
@@ -32,19 +33,31 @@ pub use self::declared::{
 };
 pub use self::fault::{Fault, Faults, Place, Problem};
 pub use self::metric::Metric;
+pub use self::rotation::{Group, Rotation, Share};
 
 pub(crate) use self::closed::{Closed, Read, Test, Trial};
 pub(crate) use self::metric::{Answer, Plan};
 pub(crate) use self::plan::{Cell, Check, EventPlan, OTHER, Reduction};
 
 use self::compile::Compiler;
+use crate::report::MAX_TAGS;
 
 const MAGIC: [u8; 4] = *b"dnct";
 const FORMAT: u8 = 1;
 
-/// The name of a registry: the SHA-256 of its catalog.
+/// The name of a registry: the first eight bytes of the SHA-256 of its catalog.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RegistryHash(pub [u8; 32]);
+pub struct RegistryHash(pub [u8; 8]);
+
+impl RegistryHash {
+    /// The name of no registry, for reports that were made without one.
+    pub const NONE: Self = Self([0; 8]);
+
+    fn of(catalog: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(catalog).into();
+        Self(*digest.first_chunk().expect("a digest has more bytes"))
+    }
+}
 
 impl fmt::Display for RegistryHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,6 +77,7 @@ pub struct Registry {
     declared: Declared,
     hash: RegistryHash,
     metrics: BTreeMap<crate::metric::MetricId, Metric>,
+    rotation: Rotation,
     pub(crate) cells: Vec<Cell>,
     pub(crate) closed: Vec<Closed>,
     pub(crate) trials: Vec<Trial>,
@@ -93,9 +107,10 @@ impl Registry {
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
-        let hash = RegistryHash(Sha256::digest(catalog(&declared)).into());
+        let rotation = Rotation::new(&metrics, declared.privacy);
+        let hash = RegistryHash::of(&catalog(&declared));
         let closed::Names { closed, trials, .. } = names;
-        Ok(Self { declared, hash, metrics, cells, closed, trials, events, event_names, tags })
+        Ok(Self { declared, hash, metrics, rotation, cells, closed, trials, events, event_names, tags })
     }
 
     /// Reads a catalog.
@@ -138,6 +153,11 @@ impl Registry {
     /// The metric of that name.
     pub fn metric(&self, id: &crate::metric::MetricId) -> Option<&Metric> {
         self.metrics.get(id)
+    }
+
+    /// Which metrics each device answers, so that all of them together stay within the caps.
+    pub fn rotation(&self) -> &Rotation {
+        &self.rotation
     }
 
     /// What a property of an event can be; None if either is not declared.
@@ -190,6 +210,8 @@ impl Compiler<'_> {
     }
 
     fn tags(&mut self, names: &closed::Names) -> Vec<(String, usize)> {
+        let count = self.declared.tags.len() as f64;
+        self.in_range(Place::new(["tags"]), count, 0.0, MAX_TAGS as f64);
         let mut tags: Vec<(String, usize)> = Vec::new();
         let mut bits = 0.0;
         for (i, name) in self.declared.tags.iter().enumerate() {
