@@ -139,20 +139,36 @@ pub struct Alarm {
     pub remedy: &'static str,
 }
 
-/// Judges the cells of a metric version: each for itself, and the volume of each source against its own past among them.
-/// The alarms come in the order of epochs and sources.
-pub fn judge(params: &Params, cells: &[Cell]) -> Vec<Alarm> {
-    let mut order: Vec<&Cell> = cells.iter().collect();
-    order.sort_by_key(|cell| (cell.epoch, &cell.source));
-    let mut past = BTreeMap::<&str, Vec<u64>>::new();
-    let mut alarms = Vec::new();
-    for cell in order {
-        let past = past.entry(&cell.source).or_default();
-        alarms.extend(Judge { params, cell }.alarms());
-        alarms.extend(volume(cell.epoch, &cell.source, past, cell.counts.total()));
-        past.push(cell.counts.total());
+/// The guard of a metric version, who sees its cells one by one.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    params: &'a Params,
+    volumes: &'a Volumes,
+    alarms: Vec<Alarm>,
+}
+
+/// The reports of each epoch of a metric version, by source.
+pub type Volumes = BTreeMap<String, BTreeMap<Epoch, u64>>;
+
+impl<'a> Watch<'a> {
+    /// Begins to watch. `volumes` are what each source is compared with: the epochs before that of a cell.
+    pub fn new(params: &'a Params, volumes: &'a Volumes) -> Self {
+        Self { params, volumes, alarms: Vec::new() }
     }
-    alarms
+
+    /// Judges a cell.
+    pub fn see(&mut self, cell: &Cell) {
+        let Self { params, volumes, alarms } = self;
+        alarms.extend(Judge { params, cell }.alarms());
+        let past = volumes.get(&cell.source).into_iter().flat_map(|epochs| epochs.range(..cell.epoch));
+        let past: Vec<u64> = past.map(|(_, reports)| *reports).collect();
+        alarms.extend(volume(cell.epoch, &cell.source, &past, cell.counts.total()));
+    }
+
+    /// The alarms, in the order in which the cells were seen.
+    pub fn alarms(self) -> Vec<Alarm> {
+        self.alarms
+    }
 }
 
 /// Judges the volume of a source in an epoch by that of its past epochs, oldest first.

@@ -48,6 +48,17 @@ fn cell(params: &Params, epoch: u32, source: &str, reports: &[Drawn]) -> Cell {
     Cell { epoch: Epoch(epoch), source: source.to_owned(), counts, improbable }
 }
 
+/// Judges cells, each source with all of its cells as its volumes.
+fn judge(params: &Params, cells: &[Cell]) -> Vec<Alarm> {
+    let mut volumes = Volumes::new();
+    for cell in cells {
+        volumes.entry(cell.source.clone()).or_default().insert(cell.epoch, cell.counts.total());
+    }
+    let mut watch = Watch::new(params, &volumes);
+    cells.iter().for_each(|cell| watch.see(cell));
+    watch.alarms()
+}
+
 fn names(alarms: &[Alarm]) -> Vec<&'static str> {
     alarms.iter().map(|alarm| alarm.guard.name()).collect()
 }

@@ -13,7 +13,7 @@ use redb::{
 };
 
 use super::accepted::{Accepted, AcceptedSection};
-use super::boundary::caught;
+use super::boundary::{Caught, caught};
 use super::layout::{
     self, COUNTS, FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, IDS, META, NEW_FILE, Row, SPAN_EPOCHS, STREAMS, TOTALS,
 };
@@ -27,7 +27,7 @@ const CACHE_BYTES: usize = 128 << 20;
 /// A directory of counts.
 #[derive(Debug)]
 pub struct DiskStore {
-    db: Database,
+    db: Caught,
     dir: PathBuf,
 }
 
@@ -63,7 +63,7 @@ impl DiskStore {
             return Err(StoreError::NoStore { dir: dir.to_owned() });
         }
         let db = caught(dir, || builder().open(&file).map_err(|error| cannot_open(dir, error)))?;
-        let store = Self { db, dir: dir.to_owned() };
+        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
         store.check_format()?;
         Ok(store)
     }
@@ -80,7 +80,7 @@ impl DiskStore {
             }
         }
         let db = caught(dir, || builder().create(&new).map_err(|error| cannot_open(dir, error)))?;
-        let store = Self { db, dir: dir.to_owned() };
+        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
         store.write_tables()?;
         fs::rename(&new, dir.join(FILE)).map_err(at)?;
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)?;
@@ -159,7 +159,7 @@ impl DiskStore {
         let dir = Path::new("storage of a test");
         let is_new = backend.len().is_ok_and(|length| length == 0);
         let db = Database::builder().create_with_backend(backend).map_err(|error| cannot_open(dir, error))?;
-        let store = Self { db, dir: dir.to_owned() };
+        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
         if is_new {
             store.write_tables()?;
         } else {
