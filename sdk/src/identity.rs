@@ -1,5 +1,5 @@
 //! The device secret, and what is derived from it: the cohort, the threshold of a mean, the key of the permanent
-//! response, draws that are no answers, and the group of metrics that the device answers.
+//! response, draws that are no answers, the group of metrics that the device answers, and names for the ledger.
 //!
 //! The secret never leaves the device and no report depends on it but through a pseudo-random function. Each use
 //! has its own label, and every field has a fixed length or a length before it, so no two uses share an input.
@@ -14,6 +14,7 @@
 //! | 3 | the threshold of a mean | as for the cohort |
 //! | 4 | a draw | name with its length before it in 8 bytes, instance |
 //! | 5 | the group of metrics | none: one draw for life |
+//! | 6 | the key of the names of signals | as for the permanent response; under that key the signal alone |
 //!
 //! Numbers are big-endian. What is wanted is in the first bytes of the output.
 
@@ -38,6 +39,7 @@ const PERMANENT: u8 = 2;
 const ROUNDING: u8 = 3;
 const DRAW: u8 = 4;
 const GROUP: u8 = 5;
+const PATTERN: u8 = 6;
 
 /// 256 secret bits that a device draws once and keeps.
 ///
@@ -101,6 +103,15 @@ impl DeviceSecret {
         prf.update(&instance.to_be_bytes());
         let draw = prf.finalize().into_bytes();
         u64::from_be_bytes(core::array::from_fn(|i| draw[i]))
+    }
+
+    /// A name for a signal that says nothing of it to who has not the secret: by it the ledger knows a signal again.
+    pub(crate) fn pattern(&self, stream: &Stream, cohort: u16, signal: &[u8]) -> u64 {
+        let key = Zeroizing::new(self.derive(PATTERN, stream, cohort));
+        let mut prf = keyed(&key);
+        prf.update(signal);
+        let name = prf.finalize().into_bytes();
+        u64::from_be_bytes(core::array::from_fn(|i| name[i]))
     }
 
     /// The group of metrics that this device answers, from 0 to `groups` − 1: the place of one draw for life among them.

@@ -125,6 +125,40 @@ impl Device {
         self.registry.trials[place].arms.get(arm).map(|(name, _)| name.as_str())
     }
 
+    /// The label of a segment or dimension that this device has now; None if there is no such name.
+    pub fn segment(&self, name: &str) -> Option<&str> {
+        let closed = *self.registry.named.get(name)?;
+        let label = self.view(self.clock.today).place(closed);
+        self.registry.closed[closed].labels.get(label).map(alloc::string::String::as_str)
+    }
+
+    /// What it would answer if every open epoch ended now. Nothing ends, and nothing is remembered of it.
+    pub fn peek(&self) -> Vec<Answered> {
+        let today = self.clock.today;
+        let open = |(metric, plan): (&Metric, &Plan)| {
+            let period = match plan.every {
+                Every::Week | Every::Once => today.week(),
+                Every::Month => today.month(),
+                Every::Session | Every::Day | Every::Event(_) => today,
+            };
+            let done = self.done.contains(&(metric.id().clone(), metric.version()));
+            let expired = metric.expires().is_some_and(|day| period >= day);
+            (self.is_asked(metric) && !done && !expired)
+                .then(|| answered(&self.view(period), metric, plan, period))
+        };
+        planned(&self.registry).filter_map(open).collect()
+    }
+
+    /// The local day whose epoch is open.
+    pub(crate) fn today(&self) -> Day {
+        self.clock.today
+    }
+
+    /// The public tags, as places in their lists.
+    pub(crate) fn tags(&self) -> Vec<usize> {
+        self.view(self.clock.today).tags()
+    }
+
     /// Takes up an event, and answers for the epochs that ended before it.
     pub fn track(&mut self, event: &Event<'_>, now: Moment) -> Vec<Answered> {
         let answers = self.advance(now);

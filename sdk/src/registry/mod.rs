@@ -80,6 +80,8 @@ pub struct Registry {
     rotation: Rotation,
     pub(crate) cells: Vec<Cell>,
     pub(crate) closed: Vec<Closed>,
+    /// The closed question of each dimension and segment.
+    pub(crate) named: BTreeMap<String, usize>,
     pub(crate) trials: Vec<Trial>,
     pub(crate) events: Vec<EventPlan>,
     pub(crate) event_names: BTreeMap<String, usize>,
@@ -109,8 +111,20 @@ impl Registry {
         }
         let rotation = Rotation::new(&metrics, declared.privacy);
         let hash = RegistryHash::of(&catalog(&declared));
-        let closed::Names { closed, trials, .. } = names;
-        Ok(Self { declared, hash, metrics, rotation, cells, closed, trials, events, event_names, tags })
+        let closed::Names { closed, named, trials } = names;
+        Ok(Self {
+            declared,
+            hash,
+            metrics,
+            rotation,
+            cells,
+            closed,
+            named,
+            trials,
+            events,
+            event_names,
+            tags,
+        })
     }
 
     /// Reads a catalog.
