@@ -28,6 +28,7 @@
 mod cohorts;
 mod ones;
 mod rates;
+mod survey;
 mod tail;
 mod volume;
 
@@ -38,6 +39,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::ones::{IMPROBABLE_RATE, Ones};
 use self::rates::OddRate;
+pub use self::survey::{Omitted, Survey};
 use self::tail::{Coins, most};
 pub use self::volume::SURGE_RATE;
 use crate::decode::Counts;
@@ -147,8 +149,17 @@ pub struct Watch<'a> {
     alarms: Vec<Alarm>,
 }
 
-/// The reports of each epoch of a metric version, by source.
-pub type Volumes = BTreeMap<String, BTreeMap<Epoch, u64>>;
+/// How many reports came in an epoch from a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// All of them.
+    pub reports: u64,
+    /// Those with an improbable number of ones, by [`Ones`].
+    pub improbable: u64,
+}
+
+/// The volumes of a metric version, by source and epoch.
+pub type Volumes = BTreeMap<String, BTreeMap<Epoch, Volume>>;
 
 impl<'a> Watch<'a> {
     /// Begins to watch. `volumes` are what each source is compared with: the epochs before that of a cell.
@@ -161,7 +172,7 @@ impl<'a> Watch<'a> {
         let Self { params, volumes, alarms } = self;
         alarms.extend(Judge { params, cell }.alarms());
         let past = volumes.get(&cell.source).into_iter().flat_map(|epochs| epochs.range(..cell.epoch));
-        let past: Vec<u64> = past.map(|(_, reports)| *reports).collect();
+        let past: Vec<u64> = past.map(|(_, volume)| volume.reports).collect();
         alarms.extend(volume(cell.epoch, &cell.source, &past, cell.counts.total()));
     }
 

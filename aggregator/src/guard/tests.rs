@@ -52,7 +52,8 @@ fn cell(params: &Params, epoch: u32, source: &str, reports: &[Drawn]) -> Cell {
 fn judge(params: &Params, cells: &[Cell]) -> Vec<Alarm> {
     let mut volumes = Volumes::new();
     for cell in cells {
-        volumes.entry(cell.source.clone()).or_default().insert(cell.epoch, cell.counts.total());
+        let volume = Volume { reports: cell.counts.total(), improbable: cell.improbable };
+        volumes.entry(cell.source.clone()).or_default().insert(cell.epoch, volume);
     }
     let mut watch = Watch::new(params, &volumes);
     cells.iter().for_each(|cell| watch.see(cell));
