@@ -79,6 +79,7 @@ pub(super) struct Grant {
 
 #[derive(Clone, Debug)]
 struct Key {
+    name: Box<str>,
     origins: Option<Vec<Origin>>,
     revoked: bool,
 }
@@ -139,7 +140,9 @@ impl Access {
             toml::from_str(text).map_err(|error| AccessFault::Text(LineFault::of(text, "", &error)))?;
         let mut keys = HashMap::new();
         for RawKey { name, key, origins, revoked } in raw.key {
-            if key == WriteKey::NONE || keys.insert(key, Key { origins, revoked }).is_some() {
+            if key == WriteKey::NONE
+                || keys.insert(key, Key { name: name.as_str().into(), origins, revoked }).is_some()
+            {
                 return Err(AccessFault::Key { name });
             }
         }
@@ -184,6 +187,11 @@ impl Access {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The name of a key; an empty one where keys are not asked for.
+    pub(super) fn source(&self, key: WriteKey) -> &str {
+        self.keys.as_ref().and_then(|keys| keys.get(&key)).map_or("", |key| &key.name)
     }
 }
 
@@ -353,19 +361,25 @@ mod tests {
         let access = access(&Token::draw(&mut SystemEntropy).unwrap());
         let check = |key, origin: Option<&str>| {
             let headers = origin.map(|origin| headers(header::ORIGIN, origin)).unwrap_or_default();
-            access.check_key(key, &headers).map_err(|problem| problem.kind())
+            let checked = access.check_key(key, &headers).map_err(|problem| problem.kind());
+            checked.map(|()| access.source(key).to_owned())
         };
         let (page, other) = (Some("https://app.example"), Some("https://app.example:8443"));
-        assert_eq!(check(WEB, page), Ok(()));
+        let name = |name: &str| Ok(name.to_owned());
+        assert_eq!(check(WEB, page), name("web"));
         assert_eq!(check(WEB, other), Err(Kind::OtherOrigin));
         assert_eq!(check(WEB, Some("null")), Err(Kind::OtherOrigin));
-        assert_eq!((check(WEB, None), check(APP, None), check(APP, other)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(
+            (check(WEB, None), check(APP, None), check(APP, other)),
+            (name("web"), name("app"), name("app"))
+        );
         assert_eq!(check(OLD, Some("https://old.example")), Err(Kind::RevokedKey));
         for unknown in [WriteKey::NONE, WriteKey([4; 16])] {
             assert_eq!(check(unknown, None), Err(Kind::UnknownKey));
         }
         assert_eq!(access.origins().collect::<Vec<_>>(), ["https://app.example"]);
-        assert!(Access::open().check_key(WriteKey::NONE, &HeaderMap::new()).is_ok());
+        assert_eq!(Access::open().check_key(WriteKey::NONE, &HeaderMap::new()), Ok(()));
+        assert_eq!(Access::open().source(WEB), "");
     }
 
     #[test]

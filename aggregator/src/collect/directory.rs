@@ -16,7 +16,6 @@ use super::metrics::ProjectMetrics;
 use super::problem::{Kind, Problem};
 use super::project::{Files, ProjectName, Rules, RulesError};
 use super::writer::Writer;
-use crate::catalog::Definition;
 use crate::store::{Store, StoreError};
 
 /// A project that is being served.
@@ -150,9 +149,8 @@ impl Directory {
     fn replace(&self, place: usize) -> Result<(), ReloadError> {
         let (project, held) = (&self.projects[place], self.table());
         let files = project.files.as_ref().ok_or(ReloadError::NoFiles)?;
-        let rules = files.load_after(&held.rules[place])?;
-        let definitions: Vec<&Definition> = rules.catalog.definitions().map(AsRef::as_ref).collect();
-        project.store.declare(&definitions)?;
+        let mut rules = files.load_after(&held.rules[place])?;
+        rules.declare_in(&*project.store)?;
         let mut all = held.rules.clone();
         all[place] = Arc::new(rules);
         let names: Vec<&ProjectName> = self.projects.iter().map(|project| &project.name).collect();

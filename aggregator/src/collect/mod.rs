@@ -19,12 +19,14 @@ mod admin;
 mod body;
 mod clock;
 mod directory;
+mod guards;
 mod http;
 mod memory;
 mod metrics;
 mod problem;
 mod project;
 mod published;
+mod quarantine;
 mod rates;
 mod server;
 mod settings;
@@ -54,8 +56,7 @@ pub use self::settings::{Limits, Origins, Settings};
 pub use self::tls::{Tls, TlsError};
 pub use self::writer::WriterError;
 use self::writer::{Running, Writer};
-use crate::catalog::Definition;
-use crate::store::{Store, StoreError};
+use crate::store::{Selection, Store, StoreError};
 
 /// How long requests that have begun may take to end once the collector is told to stop. Nothing that was
 /// acknowledged depends on it.
@@ -81,10 +82,9 @@ impl Collector {
     /// parameters, the clock is far ahead of what a store has seen, or the system gives no thread.
     pub fn new(projects: Vec<Project>, settings: Settings) -> Result<Self, CollectError> {
         let (mut served, mut running) = (Vec::new(), Vec::new());
-        for Project { name, store, rules, files } in projects {
+        for Project { name, store, mut rules, files } in projects {
             check_clock(&name, &*store, &settings.window)?;
-            let definitions: Vec<&Definition> = rules.catalog.definitions().map(AsRef::as_ref).collect();
-            store.declare(&definitions)?;
+            rules.declare_in(&*store)?;
             let metrics = ProjectMetrics::new(&name);
             let (writer, thread) =
                 Writer::start(Arc::clone(&store), settings.window.clone(), metrics.clone())?;
@@ -157,7 +157,7 @@ impl Reloader {
 
 fn check_clock(name: &ProjectName, store: &dyn Store, window: &Window) -> Result<(), CollectError> {
     let (closed, oldest) = (store.open_from()?, window.oldest());
-    let newest = store.holdings()?.iter().map(|holding| holding.epoch).max();
+    let newest = store.holdings(&Selection::all())?.iter().map(|holding| holding.epoch).max();
     window.check(closed, newest).map_err(|source| CollectError::Clock { project: name.clone(), source })?;
     if closed > oldest {
         tracing::warn!(project = %name, %closed, %oldest, "the store has closed newer epochs than the clock tells: their reports are refused; check the clock");

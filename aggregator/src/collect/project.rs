@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::access::{Access, AccessError};
 use super::published::Published;
 use crate::catalog::{Catalog, CatalogError};
-use crate::store::Store;
+use crate::store::{Registries, Store, StoreError};
 
 /// The most bytes of a project's name.
 const MAX_NAME_BYTES: usize = 64;
@@ -99,13 +99,22 @@ impl Project {
 #[derive(Debug)]
 pub struct Rules {
     pub(super) catalog: Catalog,
+    /// Every registry that was ever served, so that reports which come under an older one have their tags.
+    pub(super) registries: Registries,
     pub(super) published: Published,
     pub(super) access: Access,
 }
 
 impl Rules {
     fn new(catalog: Catalog, access: Access) -> Self {
-        Self { published: Published::new(&catalog), catalog, access }
+        Self { published: Published::new(&catalog), registries: Registries::default(), catalog, access }
+    }
+
+    /// Makes room for them in a store, and learns from it what was served before.
+    pub(super) fn declare_in(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        store.declare(&self.catalog)?;
+        self.registries = store.registries()?;
+        Ok(())
     }
 }
 

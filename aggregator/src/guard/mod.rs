@@ -39,7 +39,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::ones::{IMPROBABLE_RATE, Ones};
 use self::rates::OddRate;
-pub use self::survey::{Omitted, Survey};
+pub use self::survey::{Held, Omitted, Survey, held, omitted, set_aside};
 use self::tail::{Coins, most};
 pub use self::volume::SURGE_RATE;
 use crate::decode::Counts;

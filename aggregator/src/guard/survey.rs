@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use deniable::{Epoch, MetricId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Alarm, Cell, Volumes, Watch};
 use crate::decode::Counts;
-use crate::store::{Aside, Selection, Store, StoreError};
+use crate::store::{Aside, Holding, Selection, Store, StoreError};
 
 /// What stands beside a figure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -23,7 +23,7 @@ pub struct Survey {
 }
 
 /// Reports that a figure leaves out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Omitted {
     /// What was set aside.
     #[serde(flatten)]
@@ -69,16 +69,18 @@ impl Survey {
         let taken = selection.clone().without(Default::default());
         let (mut watch, mut omitted) = (Watch::new(&params, &volumes), BTreeMap::<Aside, u64>::new());
         let mut gathered = Gathered { cell: None, watch: &mut watch, volumes: &volumes };
-        store.each_row(metric, version, &everything, &mut |place, sums| {
-            match left_out.reason(metric, place.epoch, place.source) {
-                Some(what) if taken.takes(metric, place.epoch, place.source, place.tags) => {
-                    *omitted.entry(what.clone()).or_default() += sums.reports;
-                }
-                Some(_) => {}
-                None => {
-                    let counts = gathered.counts(place.epoch, place.source, || Counts::empty(&params));
-                    counts.add(place.cohort, sums.reports, sums.ones).expect("a store shows what fits");
-                }
+        store.each_row(metric, version, &everything, &mut |place, sums| match left_out.reason(
+            metric,
+            place.epoch,
+            place.source,
+        ) {
+            Some(what) if taken.takes(metric, place.epoch, place.source, place.tags) => {
+                *omitted.entry(what.clone()).or_default() += sums.reports;
+            }
+            Some(_) => {}
+            None => {
+                let counts = gathered.counts(place.epoch, place.source, || Counts::empty(&params));
+                counts.add(place.cohort, sums.reports, sums.ones).expect("a store shows what fits");
             }
         })?;
         gathered.judge();
@@ -101,6 +103,60 @@ impl Survey {
             }
         }
     }
+}
+
+/// What a store holds of a metric version in one epoch, and how much of it is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// What is held.
+    #[serde(flatten)]
+    pub holding: Holding,
+    /// Those of its reports that are set aside.
+    pub left_out: u64,
+}
+
+/// Lists all that a store holds.
+///
+/// # Errors
+/// Those of the store.
+pub fn held(store: &dyn Store) -> Result<Vec<Held>, StoreError> {
+    let counted = store.holdings(&Selection::all().without(store.left_out()?))?;
+    let key = |holding: &Holding| (holding.metric.clone(), holding.version, holding.epoch);
+    let counted: BTreeMap<_, u64> = counted.iter().map(|holding| (key(holding), holding.reports)).collect();
+    let held = |holding: Holding| {
+        let left_out = holding.reports - counted.get(&key(&holding)).copied().unwrap_or_default();
+        Held { holding, left_out }
+    };
+    Ok(store.holdings(&Selection::all())?.into_iter().map(held).collect())
+}
+
+/// All that is set aside in a store, each with the reports that it takes from figures. What is of a source and of an epoch
+/// is in both.
+///
+/// # Errors
+/// Those of the store.
+pub fn set_aside(store: &dyn Store) -> Result<Vec<Omitted>, StoreError> {
+    let left_out = store.left_out()?;
+    left_out.iter().map(|what| omitted(store, what)).collect()
+}
+
+/// How many reports it is, or would be, to set something aside.
+///
+/// # Errors
+/// Those of the store.
+pub fn omitted(store: &dyn Store, what: &Aside) -> Result<Omitted, StoreError> {
+    let mut reports = 0;
+    for (metric, version) in store.streams()?.into_keys() {
+        for (source, epochs) in store.volumes(&metric, version)? {
+            let of = |epoch: Epoch| match what {
+                Aside::Source { source: wanted } => *wanted == source,
+                Aside::Epoch { metric: wanted, epoch: day } => (wanted, *day) == (&metric, epoch),
+            };
+            let volumes = epochs.iter().filter(|(epoch, _)| of(**epoch));
+            reports += volumes.map(|(_, volume)| volume.reports).sum::<u64>();
+        }
+    }
+    Ok(Omitted { what: what.clone(), reports })
 }
 
 /// The cell whose rows are being shown. A store shows the rows of an epoch and source one after another.

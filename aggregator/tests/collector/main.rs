@@ -9,3 +9,4 @@ mod http;
 mod process;
 mod store;
 mod support;
+mod tags;
