@@ -17,6 +17,7 @@ mod plot;
 mod privacy;
 mod progress;
 mod quarantine;
+mod ready;
 mod replay;
 mod reports;
 mod selection;
@@ -43,6 +44,7 @@ enum Command {
     Demo(demo::Args),
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    Ready(ready::ReadyArgs),
     Check(check::CheckArgs),
     Store(store::StoreArgs),
     Counts(counts::CountsArgs),
@@ -62,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Ready(args) => ready::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Counts(args) => counts::run(&args),

@@ -171,9 +171,10 @@ impl Access {
         keys.flat_map(|key| key.origins.iter().flatten()).map(|origin| &origin.0)
     }
 
-    /// Lets a batch in by its key, and by the page that it comes from, if one does.
-    pub(super) fn check_key(&self, key: WriteKey, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(keys) = &self.keys else { return Ok(()) };
+    /// Lets a batch in by its key, and by the page that it comes from, if one does. Returns the name of the key; an empty
+    /// one where keys are not asked for.
+    pub(super) fn check_key(&self, key: WriteKey, headers: &HeaderMap) -> Result<&str, Problem> {
+        let Some(keys) = &self.keys else { return Ok("") };
         let refuse = |kind, detail| Err(Problem::new(kind, detail));
         let Some(key) = keys.get(&key) else {
             return refuse(Kind::UnknownKey, "no such write key is known here: ask the operator for one");
@@ -185,13 +186,8 @@ impl Access {
             (Some(origins), Some(origin)) if !origins.iter().any(|known| known.0 == origin) => {
                 refuse(Kind::OtherOrigin, "the write key is not for this page: add its origin to the key")
             }
-            _ => Ok(()),
+            _ => Ok(&key.name),
         }
-    }
-
-    /// The name of a key; an empty one where keys are not asked for.
-    pub(super) fn source(&self, key: WriteKey) -> &str {
-        self.keys.as_ref().and_then(|keys| keys.get(&key)).map_or("", |key| &key.name)
     }
 }
 
@@ -361,8 +357,7 @@ mod tests {
         let access = access(&Token::draw(&mut SystemEntropy).unwrap());
         let check = |key, origin: Option<&str>| {
             let headers = origin.map(|origin| headers(header::ORIGIN, origin)).unwrap_or_default();
-            let checked = access.check_key(key, &headers).map_err(|problem| problem.kind());
-            checked.map(|()| access.source(key).to_owned())
+            access.check_key(key, &headers).map(str::to_owned).map_err(|problem| problem.kind())
         };
         let (page, other) = (Some("https://app.example"), Some("https://app.example:8443"));
         let name = |name: &str| Ok(name.to_owned());
@@ -378,8 +373,7 @@ mod tests {
             assert_eq!(check(unknown, None), Err(Kind::UnknownKey));
         }
         assert_eq!(access.origins().collect::<Vec<_>>(), ["https://app.example"]);
-        assert_eq!(Access::open().check_key(WriteKey::NONE, &HeaderMap::new()), Ok(()));
-        assert_eq!(Access::open().source(WEB), "");
+        assert_eq!(Access::open().check_key(WriteKey::NONE, &HeaderMap::new()), Ok(""));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,14 @@ impl TryFrom<String> for ProjectName {
         } else {
             Err(BadName { name })
         }
+    }
+}
+
+impl FromStr for ProjectName {
+    type Err = BadName;
+
+    fn from_str(name: &str) -> Result<Self, BadName> {
+        Self::try_from(name.to_owned())
     }
 }
 
@@ -99,7 +108,7 @@ impl Project {
 #[derive(Debug)]
 pub struct Rules {
     pub(super) catalog: Catalog,
-    /// Every registry that was ever served, so that reports which come under an older one have their tags.
+    /// Those that were ever served, as reports may still come under one of before.
     pub(super) registries: Registries,
     pub(super) published: Published,
     pub(super) access: Access,
@@ -107,11 +116,11 @@ pub struct Rules {
 
 impl Rules {
     fn new(catalog: Catalog, access: Access) -> Self {
-        Self { published: Published::new(&catalog), registries: Registries::default(), catalog, access }
+        Self { published: Published::new(&catalog), catalog, registries: Registries::default(), access }
     }
 
-    /// Makes room for them in a store, and learns from it what was served before.
-    pub(super) fn declare_in(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+    /// Makes room for the questions in a store, and learns the registries that it has seen.
+    pub(super) fn declare(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         store.declare(&self.catalog)?;
         self.registries = store.registries()?;
         Ok(())

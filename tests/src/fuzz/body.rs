@@ -16,7 +16,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use deniable::{Batch, Epoch, MAX_BATCH_BYTES};
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::collect::{Held, Kind, Memory, Problem, receive};
-use deniable_aggregator::store::{Accepted, Checked, MemoryStore, Outcome, Store};
+use deniable_aggregator::store::{
+    Accepted, Checked, MemoryStore, Outcome, Registries, Selection, Store, Terms,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::Frame;
@@ -89,19 +91,19 @@ pub fn body(data: &[u8]) {
 fn count(body: &[u8]) {
     super::batch(body);
     let Ok(batch) = Batch::parse(body) else { return };
-    let open = Epoch(TODAY.0 - 30)..=TODAY;
-    let Checked { accepted, refused } = Accepted::check(&batch, &CATALOG, &open);
+    let (oldest, registries) = (Epoch(TODAY.0 - 30), Registries::default());
+    let terms = Terms { catalog: &CATALOG, registries: &registries, open: oldest..=TODAY, source: "web" };
+    let Checked { accepted, refused } = Accepted::check(&batch, &terms);
     let reports = accepted.report_count();
     let refused_reports: usize = refused.counts().map(|(_, reports)| reports).sum();
     assert_eq!(reports + refused_reports, batch.report_count());
     assert_eq!(refused.first().is_some(), refused_reports > 0);
     assert_eq!(accepted.is_empty(), reports == 0);
     let store = MemoryStore::default();
-    let definitions: Vec<_> = CATALOG.definitions().map(AsRef::as_ref).collect();
-    store.declare(&definitions).expect("an empty store takes any metric");
-    let outcomes = store.commit(&[accepted], *open.start()).expect("what was checked is counted");
+    store.declare(&CATALOG).expect("an empty store takes any metric");
+    let outcomes = store.commit(&[accepted], oldest).expect("what was checked is counted");
     assert_eq!(outcomes, [Outcome::Counted]);
-    let held = store.holdings().expect("a store in memory is read");
+    let held = store.holdings(&Selection::all()).expect("a store in memory is read");
     assert_eq!(held.iter().map(|holding| holding.reports).sum::<u64>(), reports as u64);
 }
 

@@ -9,7 +9,10 @@ use deniable::{
 };
 use deniable_aggregator::catalog::Definition;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::{Accepted, DiskStore, Holding, MemoryStore, Outcome, Store, StoreError};
+use deniable_aggregator::guard::Volumes;
+use deniable_aggregator::store::{
+    Accepted, DiskStore, Holding, MemoryStore, Outcome, Registries, Selection, Store, StoreError, Terms,
+};
 use tempfile::TempDir;
 
 use super::body::{CATALOG, TODAY};
@@ -51,7 +54,7 @@ fn use_store(dir: &Path, writes: bool) -> Result<View, StoreError> {
     let store = DiskStore::create(dir)?;
     let before = View::of(&store);
     if writes {
-        store.declare(&definitions())?;
+        store.declare(&CATALOG)?;
         // A store that was made anew does not know the batches; this one is known to none.
         assert_ne!(store.commit(&[batch(COMMITS)], Epoch(0))?, [Outcome::Duplicate]);
     }
@@ -68,17 +71,18 @@ fn use_store(dir: &Path, writes: bool) -> Result<View, StoreError> {
 struct View {
     open_from: Epoch,
     holdings: Vec<Holding>,
-    counts: Vec<(MetricId, u32, Counts)>,
+    counts: Vec<(MetricId, u32, Counts, Volumes)>,
 }
 
 impl View {
     fn of(store: &dyn Store) -> Result<Self, StoreError> {
         let counts = store.streams()?.into_keys().map(|(metric, version)| {
-            let counts = store.counts(&metric, version, Epoch(0)..=Epoch(u32::MAX))?;
-            Ok((metric, version, counts))
+            let counts = store.counts(&metric, version, &Selection::all())?;
+            let volumes = store.volumes(&metric, version)?;
+            Ok((metric, version, counts, volumes))
         });
         let counts = counts.collect::<Result<_, StoreError>>()?;
-        Ok(Self { open_from: store.open_from()?, holdings: store.holdings()?, counts })
+        Ok(Self { open_from: store.open_from()?, holdings: store.holdings(&Selection::all())?, counts })
     }
 }
 
@@ -103,7 +107,7 @@ impl History {
             // With and without the batch that is written to the damaged store.
             for last in [commits, COMMITS + 1] {
                 let memory = MemoryStore::default();
-                memory.declare(&definitions()).expect("an empty store takes any metric");
+                memory.declare(&CATALOG).expect("an empty store takes any metric");
                 let batches: Vec<_> =
                     (0..commits).chain((last > COMMITS).then_some(COMMITS)).map(batch).collect();
                 memory.commit(&batches, Epoch(0)).expect("what was checked is counted");
@@ -112,7 +116,7 @@ impl History {
         }
         for n in 0..COMMITS {
             let store = open();
-            store.declare(&definitions()).expect("the store counts nothing else");
+            store.declare(&CATALOG).expect("the store counts nothing else");
             store.commit(&[batch(n)], Epoch(0)).expect("what was checked is counted");
             if n + 1 == COMMITS {
                 // As a crash leaves it.
@@ -149,7 +153,9 @@ fn batch(n: u8) -> Accepted {
     let reports = definitions().into_iter().map(&mut reports).collect();
     let body = write_batch(WriteKey::NONE, BatchId([n; 16]), reports).expect("the reports are few");
     let parsed = Batch::parse(&body).expect("what was written can be read");
-    Accepted::check(&parsed, &CATALOG, &(Epoch(0)..=TODAY)).accepted
+    let (registries, open) = (Registries::default(), Epoch(0)..=TODAY);
+    let terms = Terms { catalog: &CATALOG, registries: &registries, open, source: "web" };
+    Accepted::check(&parsed, &terms).accepted
 }
 
 /// A change of a file.
