@@ -6,6 +6,8 @@
 //!
 //! The doc comments of this crate are the documentation that TypeScript shows.
 
+#![forbid(unsafe_code)]
+
 mod encoder;
 mod error;
 mod input;
