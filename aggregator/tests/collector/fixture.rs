@@ -15,13 +15,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use deniable::Epoch;
-use deniable_aggregator::store::{DiskStore, Outcome, Store};
+use deniable_aggregator::store::{DiskStore, Outcome, Selection, Store};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use redb::{Database, ReadableDatabase, TableDefinition};
 
-use crate::support::{Choices, Section, accepted, catalog, metric};
+use crate::support::{Choices, Section, accepted, catalog, metric, of_epoch};
 
 /// The oldest epoch that takes reports in the stores.
 const OPEN_FROM: Epoch = Epoch(19_990);
@@ -73,9 +73,12 @@ fn check(store: &dyn Store) {
     }
     let total: u64 = expected.values().map(|row| row.0).sum();
     assert!(total > 40, "the fixture holds too little: {total} reports");
-    assert_eq!(store.holdings().unwrap().iter().map(|holding| holding.reports).sum::<u64>(), total);
+    assert_eq!(
+        store.holdings(&Selection::all()).unwrap().iter().map(|holding| holding.reports).sum::<u64>(),
+        total
+    );
     for ((name, version, epoch, cohort), (reports, ones)) in expected {
-        let counts = store.counts(&metric(&name), version, Epoch(epoch)..=Epoch(epoch)).unwrap();
+        let counts = store.counts(&metric(&name), version, &of_epoch(epoch)).unwrap();
         assert_eq!(counts.reports()[usize::from(cohort)], reports);
         assert_eq!(counts.ones(usize::from(cohort)), ones);
     }
@@ -100,7 +103,7 @@ fn a_store_of_the_first_format_still_opens() {
 fn write_the_store_of_this_format() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = DiskStore::create(dir.path()).unwrap();
-    store.declare(&catalog().definitions().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
+    store.declare(&catalog()).unwrap();
     let batches: Vec<_> = batches().iter().map(|(id, sections)| accepted(*id, sections)).collect();
     store.commit(&batches, OPEN_FROM).unwrap();
     store.compact().unwrap();

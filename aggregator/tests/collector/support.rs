@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use deniable::{Batch, Epoch, MetricId, WriteKey};
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::{Accepted, Refused, Store};
+use deniable_aggregator::store::{Accepted, Checked, Refused, Registries, Selection, Store, Terms};
 
 /// `host` has 12 bits, so that 4 places are unused; `pick` is direct, and wide enough for planted reports.
 pub(crate) const METRICS: &str = r#"
@@ -98,10 +98,15 @@ pub(crate) fn batch(id: u64, sections: &[Section]) -> Vec<u8> {
 /// A batch as the store takes it.
 pub(crate) fn accepted(id: u64, sections: &[Section]) -> Accepted {
     let body = batch(id, sections);
-    let all = Epoch(0)..=Epoch(u32::MAX);
-    let checked = Accepted::check(&Batch::parse(&body).unwrap(), &catalog(), &all);
+    let checked = check(&body, &catalog(), &Registries::default(), "");
     assert_eq!(checked.refused, Refused::default());
     checked.accepted
+}
+
+/// Checks a batch that came under the key of that name; every epoch is open.
+pub(crate) fn check(body: &[u8], catalog: &Catalog, registries: &Registries, source: &str) -> Checked {
+    let open = Epoch(0)..=Epoch(u32::MAX);
+    Accepted::check(&Batch::parse(body).unwrap(), &Terms { catalog, registries, open, source })
 }
 
 /// The number of batches that can be planted.
@@ -135,8 +140,7 @@ pub(crate) fn planted(n: u64) -> Vec<Section> {
 /// How often each planted batch is counted, or what contradicts that every batch is counted as a whole.
 pub(crate) fn planted_counts(store: &dyn Store) -> Result<BTreeMap<u64, u64>, String> {
     let of = |name, version, epoch| {
-        let epoch = Epoch(epoch);
-        store.counts(&metric(name), version, epoch..=epoch).map_err(|error| error.to_string())
+        store.counts(&metric(name), version, &of_epoch(epoch)).map_err(|error| error.to_string())
     };
     let picks = [of("pick", 1, PLANT_EPOCHS[0])?, of("pick", 1, PLANT_EPOCHS[1])?];
     let mut found = BTreeMap::new();
@@ -174,9 +178,14 @@ fn describe(expected: &BTreeMap<u64, u64>, found: &BTreeMap<u64, u64>) -> String
     format!("lost: {lost:?}; counted too often: {wrong:?}")
 }
 
+/// The reports of one epoch.
+pub(crate) fn of_epoch(epoch: u32) -> Selection {
+    Selection::of_epochs(Epoch(epoch)..=Epoch(epoch))
+}
+
 /// All counts of a metric version.
 pub(crate) fn counts(store: &dyn Store, name: &str, version: u32) -> Counts {
-    store.counts(&metric(name), version, Epoch(0)..=Epoch(u32::MAX)).unwrap()
+    store.counts(&metric(name), version, &Selection::all()).unwrap()
 }
 
 /// A small generator for choices in tests (SplitMix64, Steele, Lea and Flood 2014).
