@@ -1,5 +1,7 @@
 //! Collector, store and decoder for the randomized reports of [`deniable`].
 
+#![forbid(unsafe_code)]
+
 pub mod amplify;
 pub mod audit;
 pub mod catalog;
