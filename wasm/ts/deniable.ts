@@ -89,8 +89,11 @@ const SOON_MS = 50;
 const LONGEST_TIMER_MS = 3_600_000;
 const CATALOG_TYPE = "application/vnd.deniable.catalog";
 
-/** Something that was called, to be done again on a state that another tab wrote. */
-type Operation = (core: Core) => unknown;
+/** Something that was called, to be done again on a state that another tab wrote, unless it was fleeting and its round is over. */
+interface Operation {
+  act: (core: Core) => unknown;
+  isFleeting: boolean;
+}
 
 /**
  * Starts a client. It never throws, and none of its methods does: what goes wrong stands in {@link Client.status}.
@@ -112,6 +115,8 @@ export class Client {
   readonly #tell: (message: string) => void;
   #storage: Storage = new MemoryStorage();
   #module: Promise<WebAssembly.Module> | undefined;
+  #instance: Core | undefined;
+  /** The instance, once it is open. */
   #core: Core | undefined;
   #catalog: Uint8Array | undefined;
   #off = false;
@@ -220,7 +225,7 @@ export class Client {
   /** Lets all that waits leave as soon as it can, without its random delay. The time of sending then tells when. */
   flush(): Promise<void> {
     const now = moment();
-    this.#do((core) => core.turn("flush", now));
+    this.#do((core) => core.turn("flush", now), true);
     return this.#work(true);
   }
 
@@ -262,15 +267,15 @@ export class Client {
   }
 
   /** Does something now, and again if another tab wrote before it became durable. */
-  #do<T>(operation: (core: Core) => T): T | "queued" | "off" {
+  #do<T>(act: (core: Core) => T, isFleeting = false): T | "queued" | "off" {
     if (this.#off) return "off";
     if (this.#pending.length >= MAX_PENDING) {
       this.#overflowed++;
       return "off";
     }
-    const done = this.#core ? this.#ask(operation) : "queued";
+    const done = this.#core ? this.#ask(act) : "queued";
     if (this.#off) return "off";
-    this.#pending.push(operation);
+    this.#pending.push({ act, isFleeting });
     this.#wake(SOON_MS);
     return done as T;
   }
@@ -439,7 +444,10 @@ export class Client {
       if (!this.#core || (await this.#storage.commit()) !== this.#commit) await this.#open();
       const applied = this.#pending.length;
       const commit = this.#ask((core) => core.commit(urgent, moment()));
-      if (!commit) return;
+      if (!commit) {
+        this.#pending = this.#pending.filter(({ isFleeting }, i) => i >= applied || !isFleeting);
+        return;
+      }
       const error = await this.#save(commit);
       if (error === "stale") continue;
       this.#ask((core) => core.written(commit.number, error, moment()));
@@ -472,7 +480,7 @@ export class Client {
   async #open(): Promise<void> {
     const stored = await this.#storage.load();
     this.#module ??= compile(this.#options.module ?? new URL("./client.wasm", import.meta.url));
-    const core = new Core(await this.#module);
+    const core = (this.#instance ??= new Core(await this.#module));
     const opening = {
       catalog: this.#catalog!,
       key: this.#options.key ?? "",
@@ -495,7 +503,7 @@ export class Client {
     if (privacyControl() && this.#ask((core) => core.status().consent) === "withdrawn" && stored) {
       this.#ask((core) => core.turn("opt-out", moment()));
     }
-    for (const operation of this.#pending) this.#ask(operation);
+    for (const { act } of this.#pending) this.#ask(act);
     if (this.#off) throw new DeniableError("cannot-load", this.#problem!.message);
   }
 
