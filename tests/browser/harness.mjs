@@ -15,9 +15,9 @@ const TYPES = { html: "text/html; charset=utf-8", js: "text/javascript", mjs: "t
 const EMPTY = "<!doctype html><meta charset=utf-8><title>page</title>";
 
 /** A collector of the registry given, on a port of its own. */
-export async function collector(registry = `${root}tests/browser/site.toml`, port = 0) {
+export async function collector(registry = `${root}tests/browser/site.toml`) {
   const store = `${folder}/store`;
-  const flags = ["serve", "--metrics", registry, "--store", store, "--listen", `127.0.0.1:${port}`, "--allow-origin", "*"];
+  const flags = ["serve", "--metrics", registry, "--store", store, "--listen", "127.0.0.1:0", "--allow-origin", "*"];
   const child = spawn(program, flags, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, RUST_LOG: "warn" } });
   process.once("exit", () => child.kill("SIGKILL"));
   for await (const line of createInterface(child.stdout)) {
@@ -46,10 +46,11 @@ function counts(store, metric) {
 export async function pages({ headers = {}, special = {}, site } = {}) {
   const server = createServer(async (request, answer) => {
     const path = new URL(request.url, "http://page").pathname;
+    if (path === "/favicon.ico") return answer.writeHead(204).end();
     if (special[path]) return special[path](request, answer);
     try {
       const file = path.startsWith("/deniable/") ? packageFolder + path.slice(9) : site && site + path;
-      const body = path === "/" && !site ? EMPTY : await readFile(path === "/" ? `${site}/index.html` : file);
+      const body = path === "/" ? EMPTY : await readFile(file);
       answer.writeHead(200, { "content-type": TYPES[path === "/" ? "html" : path.split(".").pop()] ?? "text/plain", ...headers });
       answer.end(body);
     } catch {

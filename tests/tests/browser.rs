@@ -67,6 +67,11 @@ fn the_vectors_are_the_same_in_a_browser() {
 }
 
 #[test]
+fn the_example_page_and_its_panel_work_by_mouse_and_keyboard() {
+    run("example");
+}
+
+#[test]
 fn pages_are_fast() {
     println!("{}", run("speed"));
 }
