@@ -27,7 +27,7 @@ await test(async () => {
   assert.equal((await status(page)).client.consent, "given");
   const arm = await page.evaluate(() => window.deniable.experiment("variant").arm());
   assert.ok(["control", "short_form"].includes(arm), arm);
-  assert.equal(await page.isHidden("#again"), arm === "short_form");
+  assert.equal(await page.evaluate(() => document.getElementById("again").hidden), arm === "short_form");
   await page.fill("input[type=email]", "ann@example.org");
   await page.click("#email button");
   await page.fill("#password input", "correct horse");

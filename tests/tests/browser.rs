@@ -72,6 +72,11 @@ fn the_example_page_and_its_panel_work_by_mouse_and_keyboard() {
 }
 
 #[test]
+fn the_packed_package_runs_in_node_vite_and_webpack() {
+    run("packed");
+}
+
+#[test]
 fn pages_are_fast() {
     println!("{}", run("speed"));
 }

@@ -132,6 +132,7 @@ export class Client {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #beaconed: Upload | undefined;
   #uploading = false;
+  readonly #starting: Promise<void>;
 
   /** Resolves when the client runs, or when it is known that it does not yet; never rejects. */
   readonly ready: Promise<Status>;
@@ -143,7 +144,8 @@ export class Client {
     this.#name = options.name ?? this.#endpoint;
     this.#tell = options.debug ? (message) => console.debug(`deniable: ${message}`) : () => {};
     this.#wanted = this.#consent() === "given";
-    this.ready = this.#begin().then(() => this.status());
+    this.#starting = this.#begin();
+    this.ready = this.#work(false).then(() => this.status());
   }
 
   /** Takes up an event. It costs a bounded time and memory, does not wait, and cannot fail. */
@@ -311,7 +313,6 @@ export class Client {
       this.#catalog = this.#options.catalog ?? (await this.#storage.read("catalog"));
       if (this.#catalog) this.#catalogState = "kept";
       this.#listen();
-      await this.#work(false);
     } catch (error) {
       this.#stop("broken", String(error));
     }
@@ -380,6 +381,7 @@ export class Client {
   async #round(urgent: boolean): Promise<void> {
     let wait: number | undefined;
     try {
+      await this.#starting;
       const isNew = await this.#prepare();
       if (this.#catalog) {
         await locked(this.#name, () => this.#write(urgent || isNew));
