@@ -155,6 +155,42 @@ fn words(metric: &Metric, given: &Given) -> String {
             if names.is_empty() { NO_TEXT.to_owned() } else { names.join(", ") }
         }
         Given::Text(text) => text.clone(),
-        Given::Number(number) => number.map_or_else(|| NO_TEXT.to_owned(), |number| number.to_string()),
+        Given::Number(number) => number.map_or_else(|| NO_TEXT.to_owned(), decimal),
+    }
+}
+
+/// A number for a person, to a thousandth at most. All the digits that there are would take a page several kilobytes to write.
+fn decimal(number: f64) -> String {
+    let thousandths = libm::round(number.abs() * 1000.0) as u64;
+    let (whole, rest) = (thousandths / 1000, thousandths % 1000);
+    let sign = if number < 0.0 && thousandths > 0 { "-" } else { "" };
+    let mut text = format!("{sign}{whole}");
+    if rest > 0 {
+        text = format!("{text}.{rest:03}");
+        text.truncate(text.trim_end_matches('0').len());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_to_a_thousandth() {
+        let cases = [
+            (0.0, "0"),
+            (420.0, "420"),
+            (1.5, "1.5"),
+            (-0.25, "-0.25"),
+            (0.1 + 0.2, "0.3"),
+            (1e-9, "0"),
+            (-1e-9, "0"),
+            (0.0995, "0.1"),
+            (1234.0005, "1234.001"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(decimal(number), text);
+        }
     }
 }

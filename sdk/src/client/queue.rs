@@ -224,9 +224,12 @@ impl Queue {
             }
             None => false,
         });
-        due.sort_unstable();
-        let taken = due.iter().rev().filter_map(|&i| self.waiting.remove(i));
-        let reports: Vec<Report> = taken.map(|waiting| waiting.report).collect();
+        let mut goes = vec![false; self.waiting.len()];
+        due.iter().for_each(|&i| goes[i] = true);
+        let mut reports = Vec::with_capacity(due.len());
+        for (waiting, goes) in core::mem::take(&mut self.waiting).into_iter().zip(goes) {
+            if goes { reports.push(waiting.report) } else { self.waiting.push_back(waiting) }
+        }
         if !reports.is_empty() {
             self.batches.push_back(Outgoing::new(BatchId(coins.draw_id()), reports, since));
         }
