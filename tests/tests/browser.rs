@@ -77,6 +77,11 @@ fn the_packed_package_runs_in_node_vite_and_webpack() {
 }
 
 #[test]
+fn workers_share_the_state_of_pages() {
+    run("workers");
+}
+
+#[test]
 fn pages_are_fast() {
     println!("{}", run("speed"));
 }

@@ -502,9 +502,8 @@ export class Client {
     }
     this.#core = core;
     this.#commit = stored?.commit ?? 0;
-    if (privacyControl() && this.#ask((core) => core.status().consent) === "withdrawn" && stored) {
-      this.#ask((core) => core.turn("opt-out", moment()));
-    }
+    // A wish for privacy that came after consent by default: what was kept until then goes. Nothing happens if nothing is.
+    if (core.status().consent === "withdrawn") core.turn("reset", moment());
     for (const { act } of this.#pending) this.#ask(act);
     if (this.#off) throw new DeniableError("cannot-load", this.#problem!.message);
   }
