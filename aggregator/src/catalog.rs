@@ -87,6 +87,7 @@ impl Definition {
 /// The metrics that are asked, each in its current version and perhaps some older ones.
 #[derive(Clone, Debug)]
 pub struct Catalog {
+    declared: Declared,
     registry: Registry,
     definitions: BTreeMap<MetricId, BTreeMap<u32, Arc<Definition>>>,
 }
@@ -126,7 +127,7 @@ impl Catalog {
         let Some(declared) = declared.filter(|_| faults.is_empty()) else {
             return Err(LineFaults(faults));
         };
-        let registry = Registry::new(declared).map_err(|found| LineFaults::at(text, &root, found.0))?;
+        let registry = Registry::new(&declared).map_err(|found| LineFaults::at(text, &root, found.0))?;
         let definitions = registry.metrics().map(|metric| {
             let current = (metric.version(), metric.params());
             let keeps = keeping.contains(metric.id().as_str());
@@ -135,7 +136,7 @@ impl Catalog {
                 versions.map(|(version, params)| (version, Definition::new(metric, version, *params, keeps)));
             (metric.id().clone(), versions.collect())
         });
-        Ok(Self { definitions: definitions.collect(), registry })
+        Ok(Self { definitions: definitions.collect(), declared, registry })
     }
 
     /// Compares with an earlier text: what changed without a new version.
@@ -149,6 +150,11 @@ impl Catalog {
         }
         let (root, _) = DeTable::parse_recoverable(text);
         Err(LineFaults::at(text, root.get_ref(), faults))
+    }
+
+    /// What the file declares.
+    pub fn declared(&self) -> &Declared {
+        &self.declared
     }
 
     /// The questions as they were compiled.

@@ -166,7 +166,7 @@ pub(super) struct Budget<'r> {
 impl<'r> Budget<'r> {
     pub(super) fn new(registry: &'r Registry, asked: impl Fn(&Metric) -> bool) -> Self {
         let asked = registry.metrics().filter(|metric| asked(metric)).collect();
-        Self { caps: registry.declared().privacy, asked }
+        Self { caps: registry.privacy(), asked }
     }
 
     fn cap(&self, period: Period) -> f64 {
