@@ -174,6 +174,20 @@ fn what_is_unknown_or_does_not_fit_is_counted_and_dropped() {
     assert_eq!(label, "other");
 }
 
+/// From an event before the install to one from the future, an hour after it: each is put at the nearest time that can be.
+#[test]
+fn impossible_times_are_clamped() {
+    let matching = json!({ "events": ["seen"], "where": { "f": { "flag": true } } });
+    let to = json!({ "events": ["seen"], "where": { "f": { "flag": false } } });
+    let minutes = json!({ "minutes": { "from": matching, "to": to, "window": "day" } });
+    let mut device = device(&registry(0, &[("minutes", minutes, number(), "day")]));
+    let flag = |flag| [("f", Property::Flag(flag))];
+    device.track(&Event { properties: &flag(true), at: Some(at(-DAY).at), ..SEEN }, at(0));
+    device.track(&Event { properties: &flag(false), at: Some(at(9 * DAY).at), ..SEEN }, at(HOUR));
+    assert_eq!((device.counters().before_install, device.counters().from_future), (1, 1));
+    assert_eq!(numbers(&device.advance(at(DAY))), [(19_812, Some(60.0))]);
+}
+
 #[test]
 fn an_expired_metric_is_no_longer_answered() {
     let mut declared = declared_counting("day", "day");
