@@ -733,18 +733,13 @@ impl Core {
         for (reason, reports) in &receipt.refused {
             self.count_refused(reason, *reports);
         }
-        let mut counted = receipt.counted;
-        let (rest, unsure) = (batch.rest.len() as u64, batch.unsure);
-        match (receipt.duplicate, unsure) {
-            // The half was counted now, so the whole never was.
-            (false, _) => {
-                let cut_off = batch.cut_off(self.journal.next(), &mut self.randomness);
-                cut_off.into_iter().for_each(|batch| self.queue.put_back(batch));
-            }
-            // The whole was counted before.
-            (true, false) => counted += rest,
-            // The whole was counted before, or the half was.
-            (true, true) => self.counts.dropped.uncertain += rest,
+        let counted = receipt.counted;
+        if receipt.duplicate {
+            // Of a half it cannot be told whether itself or the whole was counted before.
+            self.counts.dropped.uncertain += batch.rest.len() as u64;
+        } else {
+            let cut_off = batch.cut_off(self.journal.next(), &mut self.randomness);
+            cut_off.into_iter().for_each(|batch| self.queue.put_back(batch));
         }
         self.counts.counted += counted;
         Finished::Delivered { counted, refused }

@@ -3,15 +3,16 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::calendar::Day;
+use crate::choose::Answers;
+use crate::domain::Domain;
 use crate::insight::{Answered, Given, NO_TEXT};
 use crate::metric::{Epoch, MetricId};
 use crate::params::{Encoding, Params};
 use crate::privacy::Epsilon;
-use crate::registry::{Every, Metric};
+use crate::registry::{Every, Metric, OTHER};
 
 /// What the device would say of a metric if its epoch ended now, and how much the report would tell of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,8 @@ pub struct Preview {
     pub question: String,
     /// The true answer, which does not leave the device; in words. None if only the program knows it.
     pub answer: Option<String>,
-    /// The answers of a closed list; empty if any text can be one.
+    /// The answers of a closed list, or the names of a set; empty if any text can be one. A number is told as whether it lies below or above
+    /// the threshold that the device drew for itself.
     pub possible: Vec<String>,
     /// What the report says in place of the answer.
     pub odds: Odds,
@@ -138,12 +140,17 @@ impl Preview {
 
 /// The answers of a closed list.
 fn possible(metric: &Metric) -> Vec<String> {
-    match (metric.labels(), metric.params().encoding()) {
-        ([], Encoding::Direct) if metric.params().bits() == 2 => {
-            vec!["below".to_owned(), "above".to_owned()]
+    let mut labels = metric.labels().to_vec();
+    let answers = metric.domain().map(Domain::answers);
+    match answers {
+        Some(Answers::Closed(2)) if labels.is_empty() => labels.extend(["below", "above"].map(str::to_owned)),
+        Some(Answers::Closed(3)) if labels.is_empty() => {
+            labels.extend(["below", "above", NO_TEXT].map(str::to_owned));
         }
-        (labels, _) => labels.to_vec(),
+        Some(Answers::Closed(answers)) if answers == labels.len() + 1 => labels.push(OTHER.to_owned()),
+        _ => {}
     }
+    labels
 }
 
 fn words(metric: &Metric, given: &Given) -> String {

@@ -311,8 +311,8 @@ impl Outgoing {
         reports
     }
 
-    /// Cuts it in two, for a commit of that number. The first half keeps the id: should the whole have been counted without our
-    /// knowing, the collector says of the half that it is a duplicate.
+    /// Cuts it in two, for a commit of that number. The first half keeps the id. Should the whole have been counted without our
+    /// knowing, the collector calls the half a duplicate; so the other half waits for the answer and goes only if it is another.
     pub(super) fn halve(mut self, since: u64, coins: &mut Randomness) -> Vec<Self> {
         let second = self.reports.split_off(self.reports.len().div_ceil(2));
         self.since = since;
