@@ -82,7 +82,6 @@ impl Odds {
 
     /// Says for a person what the report tells of an answer.
     pub fn in_words(&self, answer: &str) -> String {
-        let percent = |chance: f64| format!("{:.1} %", chance * 100.0);
         match *self {
             Self::Choice { truth, other, answers } => {
                 let others = (answers - 1) as f64 * other;
@@ -162,6 +161,19 @@ fn words(metric: &Metric, given: &Given) -> String {
             if names.is_empty() { NO_TEXT.to_owned() } else { names.join(", ") }
         }
         Given::Text(text) => text.clone(),
-        Given::Number(number) => number.map_or_else(|| NO_TEXT.to_owned(), |number| number.to_string()),
+        Given::Number(number) => number.map_or_else(|| NO_TEXT.to_owned(), thousandths),
     }
+}
+
+fn percent(chance: f64) -> String {
+    let tenths = libm::round(chance * 1000.0) as u32;
+    format!("{}.{} %", tenths / 10, tenths % 10)
+}
+
+/// A number for people, to three decimals.
+fn thousandths(number: f64) -> String {
+    let sign = if number < 0.0 { "-" } else { "" };
+    let thousandths = libm::round(libm::fabs(number) * 1000.0) as u64;
+    let (whole, part) = (thousandths / 1000, thousandths % 1000);
+    if part == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part:03}") }
 }

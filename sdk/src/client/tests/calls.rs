@@ -162,6 +162,10 @@ fn a_timer_gives_its_seconds_to_the_event_of_its_name_or_to_a_metric() {
     assert_eq!(core.stop_timer("work", at(4000)), None);
     core.start_timer("work", at(5000));
     assert_eq!((core.stop_timer("work", at(6500)), core.stop_timer("work", at(7000))), (Some(1.5), None));
+    let took = |core: &mut Core| core.record_timer(&theme(), "work", at(9000));
+    assert_eq!(took(&mut core), None);
+    core.start_timer("work", at(8000));
+    assert!(matches!(took(&mut core), Some(Recorded::Unfit(_))), "a theme is no number of seconds");
     for i in 0..100 {
         core.start_timer(&format!("t{i}"), at(0));
     }
