@@ -67,7 +67,7 @@
 //! |---|---|---|
 //! | the storage is read-only, full, someone else's, or cannot replace a state in one step | events and answers are kept in memory, within their limits; nothing new is sent; written again after 5 s, 10 s, … up to 10 min | [`StorageStatus::error`] |
 //! | another process has the state open, or it cannot be loaded | [`Client::open`] fails with [`OpenError::Storage`] | the error |
-//! | the state is damaged, cut short, or no state at all | [`Client::open`] sets it aside and begins anew, with what was spent if that part is whole | [`Begun::Anew`], [`LedgerView::lost_states`] |
+//! | the state is damaged, cut short, or no state at all | [`Client::open`] sets it aside and begins anew, with what was spent and said of consent if that part is whole; if not, it waits for [`Core::opt_in`] | [`Begun::Anew`], [`LedgerView::lost_states`] |
 //! | the state is from a newer program | [`Client::open`] fails with [`OpenError::Unreadable`], the state stays where it is | the error |
 //! | the clock stands before 2020 | events and answers are refused until it is set; what waits is still sent | [`Status::clock`], [`Refusals::clock_not_set`] |
 //! | the clock goes back or jumps | as in [`insight`](crate::insight); waits that it moved out of reach are drawn anew | [`Counters`](crate::insight::Counters) |

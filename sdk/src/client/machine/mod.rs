@@ -14,7 +14,7 @@ use super::ledger::{Budget, Ledger, LedgerView};
 use super::options::{Consent, Options};
 use super::preview::Preview;
 use super::queue::{Outgoing, Queue};
-use super::state::{self, Counts, OpenError, StoredCatalog};
+use super::state::{self, Counts, Front, OpenError, StoredCatalog};
 use super::status::{Begun, ClockState, Status, UploadStatus};
 use super::timer::Timers;
 use crate::calendar::{Day, Moment, Timestamp};
@@ -99,10 +99,10 @@ impl Core {
     ) -> Result<Self, OpenError> {
         options.check()?;
         let Some(bytes) = stored else {
-            return Self::begin(registry, options, Ledger::default(), Begun::New, entropy, now);
+            return Self::begin((registry, options), Front::default(), Begun::New, entropy, now);
         };
         let unreadable = |error| OpenError::Unreadable { error, bytes: bytes.into() };
-        let (ledger, mut stored) = state::read(bytes).map_err(unreadable)?;
+        let (Front { ledger, decided }, mut stored) = state::read(bytes).map_err(unreadable)?;
         let secret = DeviceSecret::from_bytes(stored.secret);
         let (brought, catalog) = (registry.hash(), stored.catalog.take());
         let catalog = catalog.filter(|catalog| catalog.came_to(brought));
@@ -115,7 +115,7 @@ impl Core {
         let mut core = Self {
             randomness: Randomness::from_entropy(entropy)?,
             catalog_error: None,
-            decided: stored.decided,
+            decided,
             queue,
             journal: Journal::resumed(stored.commit),
             timers: Timers::default(),
@@ -140,8 +140,9 @@ impl Core {
 
     /// Begins anew after a state that could not be read, whose bytes were kept aside.
     ///
-    /// What was spent is taken over if that part of the state is whole; if not, it is unknown, and
-    /// [`LedgerView::lost_states`] says so. The secret is lost in any case, so every answer is charged anew.
+    /// What was spent and what the person said of consent are taken over if that part of the state is whole. If not, what was spent is
+    /// unknown, [`LedgerView::lost_states`] says so, and nothing is kept before [`Core::opt_in`], for the person may have
+    /// opted out. The secret is lost in any case, so every answer is charged anew.
     ///
     /// # Errors
     /// An [`OpenError`] if the host has no randomness, or a setting is outside its range.
@@ -154,19 +155,18 @@ impl Core {
     ) -> Result<Self, OpenError> {
         options.check()?;
         let why = state::read(unreadable).err().unwrap_or(state::StateError::Corrupt);
-        let ledger = state::salvage(unreadable);
-        let lost = u32::from(ledger.is_none());
-        let mut ledger = ledger.unwrap_or_default();
-        ledger.lost_states = ledger.lost_states.saturating_add(lost);
-        ledger.close_secret();
-        ledger.close_unasked(&registry);
-        Self::begin(registry, options, ledger, Begun::Anew(why), entropy, now)
+        let front = state::salvage(unreadable);
+        // Where it is unknown what the person said, the person is to be asked.
+        let unknown = || Front { ledger: Ledger::lost(), decided: Some(Consent::Pending) };
+        let mut front = front.unwrap_or_else(unknown);
+        front.ledger.close_secret();
+        front.ledger.close_unasked(&registry);
+        Self::begin((registry, options), front, Begun::Anew(why), entropy, now)
     }
 
     fn begin(
-        registry: Arc<Registry>,
-        options: Options,
-        ledger: Ledger,
+        (registry, options): (Arc<Registry>, Options),
+        Front { ledger, decided }: Front,
         begun: Begun,
         entropy: &mut impl Entropy,
         now: Moment,
@@ -177,7 +177,7 @@ impl Core {
             brought: registry.hash(),
             catalog: None,
             catalog_error: None,
-            decided: None,
+            decided,
             device: None,
             queue: Queue::default(),
             journal: Journal::default(),

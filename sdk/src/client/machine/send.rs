@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::super::answer::{Receipt, Reply, Verdict, judge};
 use super::super::options::Consent;
 use super::super::queue::{Finished, NextUpload, Outgoing, StoredQueue};
-use super::super::state::{self, Stored};
+use super::super::state::{self, Front, Stored};
 use super::super::status::{MAX_REASONS, StorageError};
 use super::Core;
 use crate::calendar::{Moment, Timestamp};
@@ -53,14 +53,13 @@ impl Core {
     fn write(&self, commit: u64) -> Zeroizing<Vec<u8>> {
         let stored = Stored {
             commit,
-            decided: self.decided,
             secret: *self.secret.to_bytes(),
             device: self.device.as_ref().map(Device::store),
             queue: StoredQueue::of(&self.queue),
             counts: self.counts.clone(),
             catalog: self.catalog.clone(),
         };
-        state::write(&self.ledger, &stored)
+        state::write(&Front { ledger: self.ledger.clone(), decided: self.decided }, &stored)
     }
 
     /// The commit of that number is durable: what it holds may be sent.

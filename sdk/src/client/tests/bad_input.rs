@@ -74,6 +74,9 @@ fn what_is_no_state_is_set_aside_and_the_client_begins_anew() {
             (client.host().aside.clone(), client.ledger().lost_states),
             (std::vec![bytes.to_vec()], 1)
         );
+        // Whoever used it may have opted out.
+        assert_eq!(client.track("saved", &[]), Tracked::NoConsent);
+        client.opt_in();
         assert_eq!(client.track("saved", &[]), Tracked::Taken);
     }
 }

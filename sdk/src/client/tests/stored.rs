@@ -97,8 +97,23 @@ fn damage_behind_the_ledger_leaves_what_was_spent() {
     core.record(&theme(), Answer::Text("dark"), at(DAY));
     assert!(core.ledger(at(DAY)).for_life.spent.get() > spent + 0.9);
     damaged[20] ^= 1;
-    let ledger = anew(&damaged).ledger(at(DAY));
-    assert_eq!((ledger.for_life.spent.get(), ledger.lost_states), (0.0, 1));
+    let core = anew(&damaged);
+    assert_eq!((core.ledger(at(DAY)).for_life.spent.get(), core.ledger(at(DAY)).lost_states), (0.0, 1));
+    assert_eq!(core.status().consent, Consent::Pending);
+}
+
+#[test]
+fn who_opted_out_stays_out_when_the_state_is_damaged() {
+    let mut client = client();
+    client.record(&theme(), Answer::Text("dark"));
+    client.opt_out();
+    let mut damaged = client.host().disk.load().unwrap().to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    let mut host = host();
+    host.disk.put(Some(damaged));
+    let mut client = Client::open(registry(), options(), host).unwrap();
+    assert!(matches!(client.status().begun, Begun::Anew(_)));
+    assert_eq!((client.status().consent, client.ledger().reports), (Consent::Withdrawn, 1));
 }
 
 /// A state that was written in the first format. What is written now has the same ledger, byte by byte; the device's own state in it
@@ -109,7 +124,12 @@ fn the_first_format_keeps_opening() {
     let bytes: Vec<u8> =
         (0..fixture.len()).step_by(2).map(|i| u8::from_str_radix(&fixture[i..i + 2], 16).unwrap()).collect();
     let ledger = |bytes: &[u8]| bytes[9..13 + usize::from(bytes[9])].to_vec();
-    assert_eq!(ledger(&state()), ledger(&bytes), "that is a new format, and this one must still open");
+    let written: String = state().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        ledger(&state()),
+        ledger(&bytes),
+        "that is a new format, and this one must still open; now it is {written}"
+    );
     let mut core = open(&bytes).unwrap();
     assert_eq!((core.status().waiting, core.status().on_the_way), (2, 1));
     assert_eq!((core.segment("payer"), core.ledger(at(DAY)).reports), (Some("yes"), 3));
