@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
+use std::time::SystemTime;
 
 use super::folder::FolderError;
 
@@ -17,6 +18,8 @@ pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 pub(super) trait Files {
     /// The whole file, if there is one of at most [`MAX_FILE_BYTES`].
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+    /// When a file was written.
+    fn modified(&self, name: &str) -> io::Result<SystemTime>;
     /// Writes a file anew, so that its bytes survive a crash of the machine. Its name may not.
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
     /// Gives a file another name, at once and in place of what had it. Without such a file nothing changes.
@@ -115,6 +118,10 @@ impl Files for Disk {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too large to be a state"));
         }
         Ok(Some(bytes))
+    }
+
+    fn modified(&self, name: &str) -> io::Result<SystemTime> {
+        fs::metadata(self.path.join(name))?.modified()
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

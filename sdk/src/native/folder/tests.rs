@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::prelude::v1::*;
 use std::process::Command;
 use std::string::ToString;
+use std::time::SystemTime;
 use std::{eprintln, vec};
 
 use super::*;
@@ -39,6 +40,10 @@ impl Memory {
 impl Files for Memory {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         Ok(self.files.get(name).cloned())
+    }
+
+    fn modified(&self, _: &str) -> io::Result<SystemTime> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
