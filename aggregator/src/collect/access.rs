@@ -35,6 +35,7 @@ use deniable::{Entropy, EntropyError, WriteKey};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::problem::{Kind, Problem};
 use crate::catalog::LineFault;
@@ -199,7 +200,7 @@ pub(super) fn token_hash(headers: &HeaderMap) -> [u8; 32] {
 }
 
 /// The secret of an analyst. It is printed once, where it is made.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Token(String);
 
 impl Token {
@@ -208,9 +209,10 @@ impl Token {
     /// # Errors
     /// Those of `entropy`.
     pub fn draw(entropy: &mut impl Entropy) -> Result<Self, EntropyError> {
-        let mut secret = [0; 32];
-        entropy.fill(&mut secret)?;
-        Ok(Self(format!("{TOKEN_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(secret))))
+        let mut secret = Zeroizing::new([0; 32]);
+        entropy.fill(&mut *secret)?;
+        let text = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*secret));
+        Ok(Self(format!("{TOKEN_PREFIX}{}", *text)))
     }
 
     /// The token itself, to be given to the analyst.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on may panic
 
+mod backup;
 mod conformance;
 mod crash;
 mod fixture;

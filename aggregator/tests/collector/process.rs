@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use deniable::calendar::Day;
-use deniable::{Epoch, MAX_BATCH_BYTES, WriteKey};
+use deniable::{Epoch, MAX_BATCH_BYTES, SystemEntropy, WriteKey};
+use deniable_aggregator::collect::Token;
 use deniable_aggregator::store::{DiskStore, Store};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,15 +17,18 @@ use crate::http::under;
 use crate::support::{METRICS, Section, accepted, batch, catalog, exactly_once, planted, today};
 
 /// The command under test.
-fn deniable(arguments: &[&str]) -> Command {
+pub(crate) fn deniable(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deniable"));
     command.args(arguments).env_remove("RUST_LOG");
     command
 }
 
+/// The key of a site with an admin.
+pub(crate) const ADMIN_SITE_KEY: WriteKey = WriteKey([9; 16]);
+
 /// A directory for a collector: its metrics, and the place of its store.
 pub(crate) struct Site {
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Site {
@@ -48,6 +52,19 @@ impl Site {
     /// Starts a collector and waits until it says where it listens.
     pub(crate) fn start(&self) -> Collector {
         Collector::start(&mut self.serve("127.0.0.1:0"))
+    }
+
+    /// As [`Site::start`], with the token of an admin.
+    pub(crate) fn start_with_admin(&self) -> (Collector, String) {
+        let (token, access) = (Token::draw(&mut SystemEntropy).unwrap(), self.dir.path().join("access.toml"));
+        let sha256 = token.sha256();
+        let text = format!(
+            "[[key]]\nname = \"app\"\nkey = \"{}\"\n[[token]]\nname = \"me\"\nsha256 = \"{sha256}\"\nrole = \"admin\"\n",
+            ADMIN_SITE_KEY
+        );
+        fs::write(&access, text).unwrap();
+        let collector = Collector::start(self.serve("127.0.0.1:0").arg("--access").arg(access));
+        (collector, token.reveal().to_owned())
     }
 }
 
@@ -128,12 +145,12 @@ impl Client {
     }
 }
 
-fn error_of(output: &Output) -> String {
+pub(crate) fn error_of(output: &Output) -> String {
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn holds(text: &str, parts: &[&str]) {
+pub(crate) fn holds(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }

@@ -1,5 +1,7 @@
 //! A real collector in this process, without sockets.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,10 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
+use deniable::Epoch;
 use deniable::calendar::Day;
 use deniable::client::testing::Answered;
+use deniable::registry::Metric;
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::collect::{self, Access, Clock, Project, Settings, Window};
+use deniable_aggregator::decode::Counts;
 use deniable_aggregator::store::{MemoryStore, Selection, Store};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
@@ -34,15 +39,21 @@ pub(crate) struct Collector {
     runtime: Runtime,
     store: Arc<MemoryStore>,
     clock: Arc<ManualClock>,
+    days: u32,
     serving: Option<collect::Collector>,
     app: Router,
 }
 
 impl Collector {
     pub(crate) fn new(catalog: Catalog) -> Self {
+        Self::open_for(catalog, 45)
+    }
+
+    /// A collector whose epochs take reports for so many days.
+    pub(crate) fn open_for(catalog: Catalog, days: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (store, clock) = (Arc::default(), Arc::default());
-        let mut collector = Self { runtime, store, clock, serving: None, app: Router::new() };
+        let mut collector = Self { runtime, store, clock, days, serving: None, app: Router::new() };
         collector.serve(catalog);
         collector
     }
@@ -54,7 +65,7 @@ impl Collector {
             self.runtime.block_on(before.finish()).unwrap();
         }
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let window = Window::with_clock(45, clock).accepting(Some(Day(u32::MAX)));
+        let window = Window::with_clock(self.days, clock).accepting(Some(Day(u32::MAX)));
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
         let project = Project::alone(store, catalog, Access::open());
         let serving = collect::Collector::new(vec![project], Settings { window, ..Settings::default() });
@@ -79,12 +90,21 @@ impl Collector {
         Answered { status, retry_after: None, body: body.to_vec() }
     }
 
-    pub(crate) fn store(&self) -> &MemoryStore {
-        &self.store
+    /// The counts of a metric.
+    pub(crate) fn counts(&self, metric: &Metric, epochs: RangeInclusive<Epoch>) -> Counts {
+        let selection = Selection::of_epochs(epochs);
+        self.store.counts(metric.id(), metric.version(), &selection).unwrap()
+    }
+
+    /// The reports of a metric by the labels of a public tag.
+    pub(crate) fn reports_by(&self, metric: &Metric, tag: &str) -> BTreeMap<Option<String>, u64> {
+        let counts = self.store.counts_by(metric.id(), metric.version(), &Selection::all(), tag).unwrap();
+        counts.into_iter().map(|(label, counts)| (label, counts.total())).collect()
     }
 
     /// All reports that are counted.
     pub(crate) fn counted(&self) -> u64 {
-        self.store().holdings(&Selection::all()).unwrap().iter().map(|holding| holding.reports).sum()
+        let holdings = self.store.holdings(&Selection::all()).unwrap();
+        holdings.iter().map(|holding| holding.reports).sum()
     }
 }

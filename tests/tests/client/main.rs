@@ -4,4 +4,5 @@
 
 mod collector;
 mod model;
+mod populations;
 mod world;

@@ -1,10 +1,12 @@
 //! Every history: lists of operations, shrunk when one goes wrong; and the same harness with a fault planted, which it must notice.
 
+use std::cell::RefCell;
+
 use deniable::client::testing::{Fate, Kept, Step};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::world::{DAY, Fault, MINUTE, Op, run};
+use super::world::{DAY, Fault, MINUTE, Op, Seen, run};
 
 const CASES: u32 = 300;
 
@@ -44,25 +46,41 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Runs random histories, and gives the shortest that goes wrong.
-fn explore(fault: Fault, cases: u32) -> Result<(), String> {
+/// Runs random histories, and gives what they came to, or the shortest that goes wrong.
+fn explore(fault: Fault, cases: u32) -> Result<Seen, String> {
+    let seen = RefCell::new(Seen::default());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[9; 32]);
     let histories = proptest::collection::vec(op(), 1..60);
-    let outcome = TestRunner::new_with_rng(config, rng)
-        .run(&histories, |ops| run(fault, &ops).map_err(TestCaseError::fail));
-    outcome.map_err(|error| error.to_string())
+    let outcome = TestRunner::new_with_rng(config, rng).run(&histories, |ops| {
+        seen.borrow_mut().add(&run(fault, &ops).map_err(TestCaseError::fail)?);
+        Ok(())
+    });
+    outcome.map(|()| seen.into_inner()).map_err(|error| error.to_string())
 }
 
 #[test]
 fn every_history_is_charged_sent_and_counted_once() {
-    explore(Fault::None, CASES).unwrap();
+    let seen = explore(Fault::None, CASES).unwrap();
+    let tried = [
+        seen.left,
+        seen.collected,
+        seen.erased,
+        seen.too_old,
+        seen.refused,
+        seen.over_cap,
+        seen.resent,
+        seen.crashes,
+        seen.halved,
+    ];
+    assert!(tried.iter().all(|times| *times > 0), "{seen:?}");
 }
 
 #[test]
 #[ignore = "many more histories; some minutes in a release build"]
 fn a_great_many_histories() {
-    explore(Fault::None, 20_000).unwrap();
+    let seen = explore(Fault::None, 20_000).unwrap();
+    assert!(seen.halved > 0 && seen.left > 20_000, "{seen:?}");
 }
 
 #[test]

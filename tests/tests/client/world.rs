@@ -9,7 +9,8 @@ use std::sync::Arc;
 use deniable::calendar::{Day, Moment, Timestamp};
 use deniable::client::testing::{Answered, Disk, Fate, Kept, Network, Step};
 use deniable::client::{
-    Consent, Core, Finished, NextUpload, OpenError, Options, Reply, StorageError, Upload, stored_commit,
+    Consent, Core, Finished, NextUpload, OpenError, Options, Refusals, Reply, Status, StorageError, Upload,
+    stored_commit,
 };
 use deniable::insight::Property;
 use deniable::registry::Registry;
@@ -124,6 +125,34 @@ impl Entropy for Seeded {
 /// A report as it left: its metric, version, the secret it was made under, its epoch, and its value.
 type Left = (String, u32, u64, u32, usize);
 
+/// What histories came to, so that none of it is never tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) left: u64,
+    pub(crate) collected: u64,
+    pub(crate) erased: u64,
+    pub(crate) too_old: u64,
+    pub(crate) refused: u64,
+    pub(crate) over_cap: u64,
+    pub(crate) resent: u64,
+    pub(crate) crashes: u64,
+    pub(crate) halved: u64,
+}
+
+impl Seen {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.left += other.left;
+        self.collected += other.collected;
+        self.erased += other.erased;
+        self.too_old += other.too_old;
+        self.refused += other.refused;
+        self.over_cap += other.over_cap;
+        self.resent += other.resent;
+        self.crashes += other.crashes;
+        self.halved += other.halved;
+    }
+}
+
 pub(crate) struct World {
     fault: Fault,
     registry: Arc<Registry>,
@@ -145,10 +174,13 @@ pub(crate) struct World {
     left: Vec<Left>,
     /// What left in batches that were then cut in two.
     split: Vec<Left>,
+    resent: u64,
+    crashes: u64,
+    halved: u64,
 }
 
 /// Runs a list of operations, and says what is wrong with what happened.
-pub(crate) fn run(fault: Fault, ops: &[Op]) -> Result<(), String> {
+pub(crate) fn run(fault: Fault, ops: &[Op]) -> Result<Seen, String> {
     let mut world = World::new(fault);
     for op in ops {
         world.apply(op)?;
@@ -195,6 +227,9 @@ impl World {
             batches: BTreeSet::new(),
             left: Vec::new(),
             split: Vec::new(),
+            resent: 0,
+            crashes: 0,
+            halved: 0,
         }
     }
 
@@ -237,7 +272,8 @@ impl World {
                         self.split.extend(self.reports_of(&upload));
                     }
                     let answered = Answered::new(status, "<html>please log in</html>");
-                    self.core.finish_upload(upload.id, answered.reply(), now);
+                    let finished = self.core.finish_upload(upload.id, answered.reply(), now);
+                    self.halved += u64::from(finished == Finished::Split);
                 }
             }
             Op::CrashAfter(step, kept) => self.disk.crash_after(step, kept),
@@ -285,7 +321,10 @@ impl World {
         };
         match self.disk.write(&bytes) {
             Ok(()) => self.core.committed(commit.number),
-            Err(_) if self.disk.crashed() => self.reopen()?,
+            Err(_) if self.disk.crashed() => {
+                self.crashes += 1;
+                self.reopen()?;
+            }
             Err(error) => self.core.commit_failed(commit.number, error, now),
         }
         Ok(())
@@ -331,7 +370,9 @@ impl World {
     /// Notes what leaves, and checks that its charge is durable, covers it, and keeps the caps.
     fn leaves(&mut self, upload: &Upload) -> Result<(), String> {
         let batch = Batch::parse(&upload.body).unwrap();
-        if self.batches.insert(batch.id().0) {
+        if !self.batches.insert(batch.id().0) {
+            self.resent += 1;
+        } else {
             for report in self.reports_of(upload) {
                 // A part of a batch that was cut in two left before.
                 match self.split.iter().position(|split| *split == report) {
@@ -390,7 +431,7 @@ impl World {
     }
 
     /// Lets everything arrive that can, and accounts for every report.
-    fn settle(mut self) -> Result<(), String> {
+    fn settle(mut self) -> Result<Seen, String> {
         self.disk.fail(None);
         self.apply(&Op::Write)?;
         for _ in 0..200 {
@@ -420,12 +461,29 @@ impl World {
             return Err(format!("reports stay behind: {status:?}"));
         }
         let collected = self.collector.counted();
+        // What was given up, or came again too late, may have been counted before.
+        let gone = gone + refused;
         if collected < counted || collected > counted + gone {
             return Err(format!(
-                "the collector counts {collected} reports, the client {counted} and {gone} gone"
+                "the collector counts {collected} reports, the client {counted}, and {gone} are gone"
             ));
         }
-        Ok(())
+        Ok(self.seen(&status, collected))
+    }
+
+    fn seen(&self, status: &Status, collected: u64) -> Seen {
+        let Refusals { week_spent, life_spent, .. } = status.refusals;
+        Seen {
+            left: self.left.len() as u64,
+            collected,
+            erased: status.dropped.erased,
+            too_old: status.dropped.too_old,
+            refused: status.uploads.refused.values().sum(),
+            over_cap: week_spent + life_spent,
+            resent: self.resent,
+            crashes: self.crashes,
+            halved: self.halved,
+        }
     }
 }
 
