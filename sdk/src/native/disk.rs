@@ -112,7 +112,9 @@ impl Files for Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut bytes = Vec::new();
+        // Room for all of it, so that growing leaves no copy of a secret behind.
+        let size = file.metadata()?.len().min(MAX_FILE_BYTES) as usize;
+        let mut bytes = Vec::with_capacity(size + 1);
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too large to be a state"));
