@@ -83,16 +83,13 @@ pub(crate) fn built(arguments: &[&str]) -> Vec<PathBuf> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let messages = String::from_utf8(output.stdout).unwrap();
     let made = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let ours = made.filter(|message| message["manifest_path"] == Value::from(manifest()));
+    let manifest = root().join("sdk/Cargo.toml").canonicalize().unwrap();
+    let ours = made.filter(|message| message["manifest_path"].as_str().map(Path::new) == Some(&manifest));
     let files = |message: Value| match &message["filenames"] {
         Value::Array(files) => files.iter().map(|file| file.as_str().unwrap().into()).collect(),
         _ => Vec::<PathBuf>::new(),
     };
     ours.flat_map(files).collect()
-}
-
-fn manifest() -> String {
-    root().join("sdk/Cargo.toml").canonicalize().unwrap().to_str().unwrap().to_owned()
 }
 
 /// The program of an example.
