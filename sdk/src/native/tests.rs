@@ -152,6 +152,23 @@ fn nothing_waits_for_a_collector_that_is_silent() {
 }
 
 #[test]
+fn closing_sends_what_is_due_and_nothing_else() {
+    let (home, collector) = (tempfile::tempdir().unwrap(), Collector::counting());
+    for run in 1..=5 {
+        let client = NativeClient::open(options(home.path(), &collector.url)).unwrap();
+        record(&client);
+        assert_eq!(client.close(LONG), Closed::Written);
+        assert_eq!(client.status().client.uploads.counted, run);
+    }
+    let mut options = options(home.path(), &collector.url);
+    options.client.delay = Duration::from_secs(600_000);
+    let client = NativeClient::open(options).unwrap();
+    record(&client);
+    assert_eq!(client.close(LONG), Closed::Written);
+    assert_eq!((client.status().client.uploads.counted, client.status().client.waiting), (5, 1));
+}
+
+#[test]
 fn consent_is_durable_when_the_call_returns() {
     let (home, collector) = (tempfile::tempdir().unwrap(), Collector::counting());
     let folder = home.path().join("state");

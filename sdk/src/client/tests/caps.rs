@@ -92,10 +92,10 @@ fn resets_and_new_versions_never_lower_a_sum() {
         assert!(now > spent + 0.9, "round {round}: {now} after {spent}");
         core.reset(at(0));
         assert_eq!(core.ledger(at(0)).for_life.spent.get(), now);
-        let mut declared = core.registry().declared().clone();
-        let theme = declared.metrics.get_mut(&theme()).unwrap();
-        theme.version = theme.version.checked_add(1).unwrap();
-        assert_eq!(core.catalog(&Registry::new(&declared).unwrap().catalog(), at(0)), Taken::Changed);
+        let mut newer = declared();
+        newer["privacy"] = json!({ "weekly": 64.0, "lifetime": 64.0 });
+        newer["metrics"]["theme"]["version"] = json!(round + 2);
+        assert_eq!(core.catalog(&registry_of(newer).catalog(), at(0)), Taken::Changed);
         let ledger = core.ledger(at(0));
         assert_eq!((ledger.for_life.spent.get(), ledger.metrics[1].reports), (now, 0));
         assert!(ledger.this_week.spent.get() >= now - 1e-9);
