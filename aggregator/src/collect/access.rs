@@ -13,7 +13,14 @@
 //! [[token]]
 //! name = "analyst"
 //! sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+//! role = "read"   # or "monitor" or "admin"
 //! ```
+//!
+//! | role | counts | the collector's own figures | reload and backup |
+//! |---|---|---|---|
+//! | `read`, if none is given | yes | | |
+//! | `monitor` | | yes | |
+//! | `admin` | yes | yes | yes |
 //!
 //! A token has 256 random bits, so that its plain hash gives nobody a way to guess it.
 
@@ -27,10 +34,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use deniable::{Entropy, EntropyError, WriteKey};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 use thiserror::Error;
 
 use super::problem::{Kind, Problem};
+use crate::catalog::LineFault;
 
 /// What tokens begin with, so that one that was leaked is found by who searches for it.
 const TOKEN_PREFIX: &str = "dnbl_";
@@ -40,7 +47,34 @@ const TOKEN_PREFIX: &str = "dnbl_";
 pub struct Access {
     /// None if batches of any key are taken.
     keys: Option<HashMap<WriteKey, Key>>,
-    tokens: Vec<[u8; 32]>,
+    tokens: Vec<Grant>,
+}
+
+/// What the holder of a token may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Read counts.
+    #[default]
+    Read,
+    /// Read the collector's own figures.
+    Monitor,
+    /// Do everything.
+    Admin,
+}
+
+impl Role {
+    /// Says whether it may do what `needed` may.
+    pub(super) fn covers(self, needed: Self) -> bool {
+        self == Self::Admin || self == needed
+    }
+}
+
+/// A token by its hash, and what it allows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grant {
+    pub(super) sha256: [u8; 32],
+    pub(super) role: Role,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +111,8 @@ struct RawToken {
     name: String,
     #[serde(deserialize_with = "hash")]
     sha256: [u8; 32],
+    #[serde(default)]
+    role: Role,
 }
 
 impl Access {
@@ -100,7 +136,8 @@ impl Access {
     /// # Errors
     /// An [`AccessFault`] that gives what is at fault.
     pub fn parse(text: &str) -> Result<Self, AccessFault> {
-        let raw: RawAccess = toml::from_str(text)?;
+        let raw: RawAccess =
+            toml::from_str(text).map_err(|error| AccessFault::Text(LineFault::of(text, "", &error)))?;
         let mut keys = HashMap::new();
         for RawKey { name, key, origins, revoked } in raw.key {
             if key == WriteKey::NONE
@@ -109,12 +146,23 @@ impl Access {
                 return Err(AccessFault::Key { name });
             }
         }
-        Ok(Self { keys: Some(keys), tokens: raw.token.into_iter().map(|token| token.sha256).collect() })
+        let grant = |RawToken { sha256, role, .. }| Grant { sha256, role };
+        Ok(Self { keys: Some(keys), tokens: raw.token.into_iter().map(grant).collect() })
     }
 
     /// Says whether batches of any key are taken.
     pub fn is_open(&self) -> bool {
         self.keys.is_none()
+    }
+
+    /// The keys, also those that were revoked.
+    pub(super) fn keys(&self) -> impl Iterator<Item = WriteKey> {
+        self.keys.iter().flat_map(HashMap::keys).copied()
+    }
+
+    /// What tokens allow.
+    pub(super) fn grants(&self) -> &[Grant] {
+        &self.tokens
     }
 
     /// The pages that some key is for.
@@ -123,10 +171,14 @@ impl Access {
         keys.flat_map(|key| key.origins.iter().flatten()).map(|origin| &origin.0)
     }
 
-    /// Lets a batch in by its key, and by the page that it comes from, if one does. Returns the name of the key; an empty
-    /// one where keys are not asked for.
-    pub(super) fn check_key(&self, key: WriteKey, headers: &HeaderMap) -> Result<&str, Problem> {
-        let Some(keys) = &self.keys else { return Ok("") };
+    /// The name of a key, which names the source of what comes under it; empty if there is no such key.
+    pub(super) fn name(&self, key: WriteKey) -> &str {
+        self.keys.as_ref().and_then(|keys| keys.get(&key)).map_or("", |key| &key.name)
+    }
+
+    /// Lets a batch in by its key, and by the page that it comes from, if one does.
+    pub(super) fn check_key(&self, key: WriteKey, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(keys) = &self.keys else { return Ok(()) };
         let refuse = |kind, detail| Err(Problem::new(kind, detail));
         let Some(key) = keys.get(&key) else {
             return refuse(Kind::UnknownKey, "no such write key is known here: ask the operator for one");
@@ -138,22 +190,16 @@ impl Access {
             (Some(origins), Some(origin)) if !origins.iter().any(|known| known.0 == origin) => {
                 refuse(Kind::OtherOrigin, "the write key is not for this page: add its origin to the key")
             }
-            _ => Ok(&key.name),
+            _ => Ok(()),
         }
     }
+}
 
-    /// Lets a reader in by the token of the request. Every known token is compared, in constant time.
-    pub(super) fn check_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let token =
-            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        let hash: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
-        let known = self.tokens.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&hash));
-        if bool::from(known) {
-            return Ok(());
-        }
-        let detail = "give the token of an analyst, as \"Authorization: Bearer TOKEN\"";
-        Err(Problem::new(Kind::Unauthorized, detail))
-    }
+/// The hash of the token that a request gives; that of nothing if it gives none.
+pub(super) fn token_hash(headers: &HeaderMap) -> [u8; 32] {
+    let token =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    Sha256::digest(token.unwrap_or_default()).into()
 }
 
 /// The secret of an analyst. It is printed once, where it is made.
@@ -271,9 +317,9 @@ pub enum AccessError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AccessFault {
-    /// A value, a name or the notation is wrong; the message gives the line.
-    #[error(transparent)]
-    Text(#[from] toml::de::Error),
+    /// A value, a name or the notation is wrong. The message gives the line but not what stands there, which may be a key.
+    #[error("{0}")]
+    Text(LineFault),
     /// A key that stands twice, or is zero throughout.
     #[error("key {name:?} is zero throughout or the same as another: draw a new one")]
     Key {
@@ -315,41 +361,45 @@ mod tests {
         let access = access(&Token::draw(&mut SystemEntropy).unwrap());
         let check = |key, origin: Option<&str>| {
             let headers = origin.map(|origin| headers(header::ORIGIN, origin)).unwrap_or_default();
-            access.check_key(key, &headers).map(str::to_owned).map_err(|problem| problem.kind())
+            access.check_key(key, &headers).map_err(|problem| problem.kind())
         };
         let (page, other) = (Some("https://app.example"), Some("https://app.example:8443"));
-        let name = |name: &str| Ok(name.to_owned());
-        assert_eq!(check(WEB, page), name("web"));
+        assert_eq!(check(WEB, page), Ok(()));
         assert_eq!(check(WEB, other), Err(Kind::OtherOrigin));
         assert_eq!(check(WEB, Some("null")), Err(Kind::OtherOrigin));
-        assert_eq!(
-            (check(WEB, None), check(APP, None), check(APP, other)),
-            (name("web"), name("app"), name("app"))
-        );
+        assert_eq!((check(WEB, None), check(APP, None), check(APP, other)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(check(OLD, Some("https://old.example")), Err(Kind::RevokedKey));
         for unknown in [WriteKey::NONE, WriteKey([4; 16])] {
             assert_eq!(check(unknown, None), Err(Kind::UnknownKey));
         }
         assert_eq!(access.origins().collect::<Vec<_>>(), ["https://app.example"]);
-        assert_eq!(Access::open().check_key(WriteKey::NONE, &HeaderMap::new()), Ok(""));
+        assert!(Access::open().check_key(WriteKey::NONE, &HeaderMap::new()).is_ok());
+        assert_eq!([WEB, APP, WriteKey([4; 16])].map(|key| access.name(key)), ["web", "app", ""]);
     }
 
     #[test]
-    fn only_the_whole_token_reads() {
+    fn a_token_is_known_by_its_hash_and_never_shown() {
         let token = Token::draw(&mut SystemEntropy).unwrap();
-        let access = access(&token);
-        let check = |value: &str| access.check_token(&headers(header::AUTHORIZATION, value)).is_ok();
-        assert!(check(&format!("Bearer {}", token.reveal())));
+        let [grant] = access(&token).grants().to_vec()[..] else { panic!("one token") };
+        assert_eq!(grant.role, Role::Read);
+        let hash = |value: &str| token_hash(&headers(header::AUTHORIZATION, value));
+        assert_eq!(hash(&format!("Bearer {}", token.reveal())), grant.sha256);
         let other = Token::draw(&mut SystemEntropy).unwrap();
         for wrong in [other.reveal(), &token.reveal()[..47], &token.sha256(), ""] {
-            assert!(!check(&format!("Bearer {wrong}")), "{wrong}");
+            assert_ne!(hash(&format!("Bearer {wrong}")), grant.sha256, "{wrong}");
         }
-        assert!(!check(token.reveal()));
-        assert!(access.check_token(&HeaderMap::new()).is_err());
-        // Where there are no tokens, nobody reads.
-        let nobody = Access::open().check_token(&headers(header::AUTHORIZATION, "Bearer "));
-        assert_eq!(nobody.unwrap_err().kind(), Kind::Unauthorized);
+        assert_ne!(hash(token.reveal()), grant.sha256);
+        assert_ne!(token_hash(&HeaderMap::new()), grant.sha256);
         assert_eq!(format!("{token:?}"), "Token(..)");
+    }
+
+    #[test]
+    fn roles_cover_themselves_and_admin_all() {
+        use Role::{Admin, Monitor, Read};
+        let covered = |role: Role| [Read, Monitor, Admin].map(|needed| role.covers(needed));
+        assert_eq!(covered(Read), [true, false, false]);
+        assert_eq!(covered(Monitor), [false, true, false]);
+        assert_eq!(covered(Admin), [true; 3]);
     }
 
     #[test]
@@ -364,6 +414,13 @@ mod tests {
             (format!("key = \"{WEB}\"\norigins = [\"https://app.example/\"]"), &["line 4"]),
             (format!("key = \"{WEB}\"\norigin = []"), &["line 4", "origin"]),
             (format!("key = \"{WEB}\"\n[[token]]\nname = \"me\"\nsha256 = \"ab\""), &["line 6", "64"]),
+            (
+                format!(
+                    "key = \"{WEB}\"\n[[token]]\nname = \"me\"\nrole = \"root\"\nsha256 = \"{}\"",
+                    "0".repeat(64)
+                ),
+                &["line 6", "root", "`read`, `monitor`, `admin`"],
+            ),
         ] {
             let message = key(&text);
             assert!(said.iter().all(|part| message.contains(part)), "{text}: {message}");
