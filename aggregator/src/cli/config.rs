@@ -150,8 +150,7 @@ impl Config {
         let certificate = from.get_path(top(&["tls", "certificate"], FILE), flags.tls_certificate, None);
         let key = from.get_path(top(&["tls", "key"], FILE), flags.tls_key, None);
         if certificate.is_some() != key.is_some() {
-            let place = from.place(&["tls"]);
-            from.fault(format!("{place}tls.certificate and tls.key are needed together, or neither"));
+            from.fault(&["tls"], "tls.certificate and tls.key are needed together, or neither");
         }
         let limits = limits(&mut from);
         let default = Rates::default();
@@ -169,7 +168,7 @@ impl Config {
             && !listen.ip().is_loopback()
         {
             let name = &open.name;
-            from.fault(format!(
+            from.fault(&["listen"], &format!(
                 "whoever reaches {listen} could send batches to project {name}: give write keys with --access FILE (`deniable init DIR` makes one), or listen on the loopback"
             ));
         }
@@ -270,18 +269,15 @@ fn projects(from: &mut Sources<'_>, flags: [Option<PathBuf>; 3]) -> Vec<Places> 
     }
     if flags.iter().any(Option::is_some) {
         from.fault(
-            "--store, --metrics and --access are for a collector without [projects]: leave them out"
-                .to_owned(),
+            &["projects"],
+            "--store, --metrics and --access are for a collector without [projects]: leave them out",
         );
     }
     let mut found = Vec::new();
     for name in &names {
         match ProjectName::try_from(name.clone()) {
             Ok(project) => found.push(places(from, project, &["projects", name], [None, None, None])),
-            Err(error) => {
-                let place = from.place(&["projects", name]);
-                from.fault(format!("{place}{error}"));
-            }
+            Err(error) => from.fault(&["projects", name], &error.to_string()),
         }
     }
     found
@@ -298,14 +294,13 @@ fn places(from: &mut Sources<'_>, name: ProjectName, path: &[&str], flags: [Opti
     let store = get("store", FOLDER, store, None);
     let metrics = get("metrics", FILE, metrics, is_sole.then(|| PathBuf::from("metrics.toml")));
     let access = get("access", FILE, access, None);
-    let place = from.place(path);
     let mut need = |name, value: &Option<PathBuf>, otherwise| {
         if value.is_none() {
             let name = [path, &[name]].concat().join(".");
-            from.fault(format!("{place}{name} is not set: give {otherwise}it in the file of settings"));
+            from.fault(path, &format!("{name} is not set: {otherwise}set it in the file of settings"));
         }
     };
-    need("store", &store, if is_sole { "--store DIR, DENIABLE_STORE, or " } else { "" });
+    need("store", &store, if is_sole { "give --store DIR or DENIABLE_STORE, or " } else { "" });
     if !is_sole {
         need("metrics", &metrics, "");
         need("access", &access, "");

@@ -15,6 +15,7 @@ mod parameters;
 mod plot;
 mod privacy;
 mod progress;
+mod ready;
 mod replay;
 mod reports;
 mod selection;
@@ -41,6 +42,7 @@ enum Command {
     Demo(demo::Args),
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    Ready(ready::ReadyArgs),
     Check(check::CheckArgs),
     Store(store::StoreArgs),
     Counts(counts::CountsArgs),
@@ -59,6 +61,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Ready(args) => ready::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Counts(args) => counts::run(&args),

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use deniable::WriteKey;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use super::access::{Role, token_hash};
 use super::metrics::ProjectMetrics;
@@ -25,6 +26,8 @@ pub(super) struct Served {
     pub(super) store: Arc<dyn Store>,
     pub(super) writer: Writer,
     pub(super) metrics: ProjectMetrics,
+    /// The place of the one backup that may be made at a time.
+    pub(super) backup: Arc<Semaphore>,
     pub(super) files: Option<Files>,
 }
 
@@ -47,7 +50,7 @@ pub(super) struct Found {
 
 /// Who may what, by the places of the projects.
 #[derive(Debug)]
-struct Table {
+pub(super) struct Table {
     rules: Vec<Arc<Rules>>,
     keys: HashMap<WriteKey, usize>,
     tokens: Vec<Holder>,
@@ -62,18 +65,9 @@ struct Holder {
 }
 
 impl Directory {
-    /// Serves projects, each with its rules.
-    pub(super) fn new(projects: Vec<(Served, Rules)>) -> Result<Self, ConflictError> {
-        let (projects, rules): (Vec<_>, Vec<_>) =
-            projects.into_iter().map(|(project, rules)| (Arc::new(project), Arc::new(rules))).unzip();
-        let names: Vec<&ProjectName> = projects.iter().map(|project| &project.name).collect();
-        if let Some(name) =
-            names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name))
-        {
-            return Err(ConflictError::Name { name: (*name).clone() });
-        }
-        let table = Table::new(rules, &names)?;
-        Ok(Self { table: RwLock::new(Arc::new(table)), projects, reloading: Mutex::new(()) })
+    /// Serves projects, whose places are those of `table`.
+    pub(super) fn new(projects: Vec<Arc<Served>>, table: Table) -> Self {
+        Self { projects, table: RwLock::new(Arc::new(table)), reloading: Mutex::new(()) }
     }
 
     /// All projects.
@@ -149,10 +143,11 @@ impl Directory {
     fn replace(&self, place: usize) -> Result<(), ReloadError> {
         let (project, held) = (&self.projects[place], self.table());
         let files = project.files.as_ref().ok_or(ReloadError::NoFiles)?;
-        let rules = files.load_after(&held.rules[place])?.declared(&*project.store)?;
+        let mut rules = files.load_after(&held.rules[place])?;
+        rules.declare(&*project.store)?;
         let mut all = held.rules.clone();
         all[place] = Arc::new(rules);
-        let names: Vec<&ProjectName> = self.projects.iter().map(|project| &project.name).collect();
+        let names: Vec<ProjectName> = self.projects.iter().map(|project| project.name.clone()).collect();
         let table = Table::new(all, &names)?;
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
         Ok(())
@@ -169,7 +164,12 @@ impl Directory {
 }
 
 impl Table {
-    fn new(rules: Vec<Arc<Rules>>, names: &[&ProjectName]) -> Result<Self, ConflictError> {
+    /// Looks whether projects can be told apart.
+    pub(super) fn new(rules: Vec<Arc<Rules>>, names: &[ProjectName]) -> Result<Self, ConflictError> {
+        let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
+        if let Some((_, name)) = twice {
+            return Err(ConflictError::Name { name: name.clone() });
+        }
         let (mut keys, mut tokens) = (HashMap::new(), Vec::<Holder>::new());
         let both = |one: usize, other: usize| [one, other].map(|place| names[place].clone());
         for (place, rules) in rules.iter().enumerate() {

@@ -7,10 +7,12 @@
 //! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs |
 //! | `GET /metrics` | a token of role `monitor` | the collector's own figures, for Prometheus |
 //! | `POST /v1/admin/reload` | a token of role `admin` | `{"status":"ok"}` when questions, keys and tokens were read anew; [`Kind::ReloadRefused`] if they stay |
+//! | `GET /v1/admin/backup` | a token of role `admin` | the file of a store that holds every batch acknowledged until now |
 //! | `GET /healthz` | | `{"status":"ok"}` while the program answers |
 //! | `GET /readyz` | perhaps `?project=` | `{"status":"ok"}` while batches of all projects, or of that one, are taken |
 //!
 //! A write key and a token belong to one project, and nothing that is answered to them is of another.
+//!
 //! `reports` is the number of reports that are counted, and `refused` how many were not, by reason; the reports of a
 //! batch are refused one by one. If none can be counted the answer is a [`Problem`], as it is to all else. Answers of
 //! 408, 429 and 503 may be tried again, under the same batch id; other refusals stay refusals.
@@ -36,7 +38,7 @@ use super::directory::{Directory, Found};
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::problem::{Kind, Problem, by_reason};
-use super::project::ProjectName;
+use super::project::{ProjectName, Rules};
 use super::rates::{Limiter, Neighbourhood};
 use super::settings::{Origins, Settings};
 use super::writer::{Committed, WriterError};
@@ -81,6 +83,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/catalog", get(catalog))
         .route("/v1/counts", get(counts))
         .route("/v1/admin/reload", post(admin::reload))
+        .route("/v1/admin/backup", get(admin::backup))
         .route("/metrics", get(metrics))
         .route_layer(from_fn_with_state(app.clone(), limit))
         .route("/healthz", get(async || Json(OK)))
@@ -150,15 +153,12 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Json<Receip
     let (body, memory) = body::receive(request, &app.memory, app.settings.limits.body_timeout).await?;
     let batch = Batch::parse(&body)?;
     let Found { project, rules, .. } = app.directory.of_key(batch.key(), &headers)?;
+    let source = rules.access.check_key(batch.key(), &headers)?;
     if !rules.access.is_open() {
         app.limiter.check_key(batch.key()).map_err(Problem::too_many)?;
     }
-    let terms = Terms {
-        catalog: &rules.catalog,
-        registries: &rules.registries,
-        open: app.settings.window.open(),
-        source: rules.access.name(batch.key()),
-    };
+    let Rules { catalog, registries, .. } = &*rules;
+    let terms = Terms { catalog, registries, open: app.settings.window.open(), source };
     let Checked { accepted, refused } = Accepted::check(&batch, &terms);
     // The accepted reports are a copy; between here and the parsing nothing waits, so there are few of both at a time.
     drop(batch);
@@ -284,5 +284,52 @@ async fn ready(State(app): State<App>, request: Request) -> Result<Json<Health>,
         Ok(Json(OK))
     } else {
         Err(WriterError::Stopped.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::collect::{Access, Collector, Project, Rates};
+    use crate::store::MemoryStore;
+
+    const METRICS: &str = "[metrics.a]\nversion = 1\nquestion = \"?\"\nreport = { encoding = \"unary\", bits = 4, instantaneous = { zero = 0.25, one = 0.5 } }";
+
+    /// Four requests of a neighbourhood at once, whatever they ask for, but for a supervisor's.
+    #[tokio::test]
+    async fn everything_but_health_is_limited_by_neighbourhood() {
+        let rates = Rates { neighbourhood: NonZeroU32::MIN, ..Rates::default() };
+        for (place, (method, address)) in (0..).zip([
+            ("POST", "/v1/reports"),
+            ("GET", "/v1/catalog"),
+            ("GET", "/v1/counts"),
+            ("GET", "/metrics"),
+            ("POST", "/v1/admin/reload"),
+        ]) {
+            let catalog = Catalog::parse(METRICS).unwrap();
+            let project = Project::alone(Arc::new(MemoryStore::default()), catalog, Access::open());
+            let settings = Settings { rates, ..Settings::default() };
+            let app = Collector::new(vec![project], settings).unwrap().router();
+            let ask = async |method: &str, address: &str| {
+                let mut request = Request::builder().method(method).uri(address).body(Body::empty()).unwrap();
+                request.extensions_mut().insert(Neighbourhood::Four([192, 0, place]));
+                app.clone().oneshot(request).await.unwrap()
+            };
+            for _ in 0..4 {
+                assert_ne!(ask(method, address).await.status(), StatusCode::TOO_MANY_REQUESTS);
+            }
+            let answer = ask(method, address).await;
+            assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS, "{address}");
+            assert!(answer.headers().contains_key(header::RETRY_AFTER));
+            assert_eq!(ask("GET", "/healthz").await.status(), StatusCode::OK);
+            assert_eq!(ask("GET", "/readyz").await.status(), StatusCode::OK);
+        }
     }
 }

@@ -38,11 +38,12 @@ use std::time::Duration;
 use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 pub use self::access::{Access, AccessError, AccessFault, Origin, Role, Token};
 pub use self::clock::{Clock, ClockAhead, DEFAULT_OPEN_DAYS, MAX_DAYS_AHEAD, Window};
 pub use self::directory::{ConflictError, ReloadError};
-use self::directory::{Directory, Served};
+use self::directory::{Directory, Served, Table};
 use self::http::App;
 use self::metrics::ProjectMetrics;
 pub use self::problem::{Kind, Problem};
@@ -77,17 +78,25 @@ impl Collector {
     /// A [`CollectError`] if two projects have a name, a key or a token in common, a store counts a version under other
     /// parameters, the clock is far ahead of what a store has seen, or the system gives no thread.
     pub fn new(projects: Vec<Project>, settings: Settings) -> Result<Self, CollectError> {
-        let (mut served, mut running) = (Vec::new(), Vec::new());
-        for Project { name, store, rules, files } in projects {
+        let (mut names, mut all, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for Project { name, store, mut rules, files } in projects {
             check_clock(&name, &*store, &settings.window)?;
-            let rules = rules.declared(&*store)?;
+            rules.declare(&*store)?;
+            names.push(name);
+            all.push(Arc::new(rules));
+            rest.push((store, files));
+        }
+        let table = Table::new(all, &names)?;
+        let (mut served, mut running) = (Vec::new(), Vec::new());
+        for (name, (store, files)) in names.into_iter().zip(rest) {
             let metrics = ProjectMetrics::new(&name);
             let (writer, thread) =
                 Writer::start(Arc::clone(&store), settings.window.clone(), metrics.clone())?;
             running.push((name.clone(), thread));
-            served.push((Served { name, store, writer, metrics, files }, rules));
+            let backup = Arc::new(Semaphore::new(1));
+            served.push(Arc::new(Served { name, store, writer, metrics, backup, files }));
         }
-        let directory = Arc::new(Directory::new(served)?);
+        let directory = Arc::new(Directory::new(served, table));
         let (limits, tls) = (settings.limits, settings.tls.clone());
         Ok(Self { app: App::new(directory, settings), limits, tls, running })
     }

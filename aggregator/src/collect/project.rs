@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,14 @@ impl TryFrom<String> for ProjectName {
         } else {
             Err(BadName { name })
         }
+    }
+}
+
+impl FromStr for ProjectName {
+    type Err = BadName;
+
+    fn from_str(name: &str) -> Result<Self, BadName> {
+        Self::try_from(name.to_owned())
     }
 }
 
@@ -99,21 +108,22 @@ impl Project {
 #[derive(Debug)]
 pub struct Rules {
     pub(super) catalog: Catalog,
+    /// Those that were ever served, as reports may still come under one of before.
+    pub(super) registries: Registries,
     pub(super) published: Published,
     pub(super) access: Access,
-    /// Those that were ever served, as reports may still come under a registry of before.
-    pub(super) registries: Registries,
 }
 
 impl Rules {
     fn new(catalog: Catalog, access: Access) -> Self {
-        Self { published: Published::new(&catalog), catalog, access, registries: Registries::default() }
+        Self { published: Published::new(&catalog), catalog, registries: Registries::default(), access }
     }
 
-    /// Makes room for the questions in a store, and learns from it which registries were served before.
-    pub(super) fn declared(self, store: &dyn Store) -> Result<Self, StoreError> {
+    /// Makes room for the questions in a store, and learns the registries that it has seen.
+    pub(super) fn declare(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         store.declare(&self.catalog)?;
-        Ok(Self { registries: store.registries()?, ..self })
+        self.registries = store.registries()?;
+        Ok(())
     }
 }
 

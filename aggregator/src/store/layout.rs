@@ -64,6 +64,10 @@ pub(super) const IDS: &str = "batches-";
 pub(super) const FILE: &str = "store.redb";
 /// The database while it is being made.
 pub(super) const NEW_FILE: &str = "store.redb.new";
+/// A copy while it is being made.
+pub(super) const COPY_FILE: &str = "store.redb.copy";
+/// A copy until it has been verified and becomes the database.
+pub(super) const RESTORED_FILE: &str = "store.redb.restored";
 
 /// Metric, version, epoch, source and tags.
 pub(super) type PlaceKey<'a> = (&'a str, u32, u32, &'a str, &'a str);

@@ -47,14 +47,22 @@ async fn with_collector<F: Future<Output = ()>>(dir: &Path, requests: impl FnOnc
     with_settings(dir, Settings::default(), requests).await
 }
 
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     retry_after: Option<String>,
     media_type: String,
-    body: Value,
+    pub(crate) body: Value,
 }
 
-async fn send(app: &Router, request: Request<Body>) -> Answer {
+/// The text that answers a request with success.
+pub(crate) async fn text_of(app: &Router, request: Request<Body>) -> String {
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = to_bytes(response.into_body(), 100_000).await.unwrap();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+pub(crate) async fn send(app: &Router, request: Request<Body>) -> Answer {
     let response = app.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let header = |name| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -64,7 +72,7 @@ async fn send(app: &Router, request: Request<Body>) -> Answer {
     Answer { status, retry_after, media_type, body: serde_json::from_slice(&body).unwrap() }
 }
 
-async fn post(app: &Router, body: Vec<u8>) -> Answer {
+pub(crate) async fn post(app: &Router, body: Vec<u8>) -> Answer {
     let request = Request::post("/v1/reports").header(header::CONTENT_TYPE, "application/octet-stream");
     send(app, request.body(Body::from(body)).unwrap()).await
 }
@@ -379,7 +387,7 @@ async fn only_listed_pages_may_read_answers() {
 }
 
 /// The same batch under another key.
-fn under(key: WriteKey, mut batch: Vec<u8>) -> Vec<u8> {
+pub(crate) fn under(key: WriteKey, mut batch: Vec<u8>) -> Vec<u8> {
     batch[5..21].copy_from_slice(&key.0);
     batch
 }
@@ -440,8 +448,7 @@ async fn with_keys_only_theirs_are_counted_and_only_tokens_read() {
         let with_bad = under(app_key, batch(3, &[vec![bad], planted(3)].concat()));
         assert_eq!(post(&app, with_bad).await.body["refused"], json!({ "unknown-metric": 2 }));
         let request = Request::get("/metrics").header(header::AUTHORIZATION, &bearer);
-        let answer = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        let text = String::from_utf8(to_bytes(answer.into_body(), 100_000).await.unwrap().to_vec()).unwrap();
+        let text = text_of(&app, request.body(Body::empty()).unwrap()).await;
         for line in [
             "deniable_batches_total{project=\"default\",outcome=\"accepted\"} 2",
             "deniable_batches_total{project=\"default\",outcome=\"duplicate\"} 1",

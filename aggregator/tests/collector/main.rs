@@ -7,6 +7,7 @@ mod crash;
 mod fixture;
 mod http;
 mod process;
+mod projects;
 mod store;
 mod support;
 mod tags;

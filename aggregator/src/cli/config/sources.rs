@@ -81,7 +81,13 @@ pub(super) struct Sources<'a> {
     environment: &'a Environment,
     known: BTreeSet<Vec<String>>,
     told: Vec<Told>,
-    faults: Vec<String>,
+    faults: Vec<Fault>,
+}
+
+/// What is wrong, and in which line if it is the file's.
+struct Fault {
+    line: Option<usize>,
+    message: String,
 }
 
 impl<'a> Sources<'a> {
@@ -90,8 +96,10 @@ impl<'a> Sources<'a> {
         let mut faults = Vec::new();
         let file = file.and_then(|file| {
             let (root, found) = DeTable::parse_recoverable(file.text);
-            let at = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
-            faults.extend(found.iter().map(|error| format!("{}: {}", file.line(at(error)), error.message())));
+            faults.extend(found.iter().map(|error| {
+                let at = error.span().map_or(0, |span| span.start);
+                file.fault(at, error.message())
+            }));
             found.is_empty().then(|| (file, root.into_inner()))
         });
         Self { file, environment, known: BTreeSet::new(), told: Vec::new(), faults }
@@ -138,29 +146,29 @@ impl<'a> Sources<'a> {
         if let Some(entries) = found.get_ref().as_table() {
             return entries.keys().map(|name| name.get_ref().to_string()).collect();
         }
-        let place = file.line(found.span().start);
-        self.faults.push(format!("{place}: {table} is no table: write [{table}.NAME]"));
+        let message = format!("{table} is no table: write [{table}.NAME]");
+        self.faults.push(file.fault(found.span().start, &message));
         Vec::new()
     }
 
-    /// Adds a fault of no single value.
-    pub(super) fn fault(&mut self, fault: String) {
-        self.faults.push(fault);
-    }
-
-    /// Adds the line of a setting to a fault, if the file has it.
-    pub(super) fn place(&self, path: &[&str]) -> String {
-        let found =
-            self.file.as_ref().and_then(|(file, root)| Some(file.line(find(root, path)?.span().start)));
-        found.map_or_else(String::new, |place| format!("{place}: "))
+    /// Adds a fault of no single value, at the line of what stands at `path`, if the file has it.
+    pub(super) fn fault(&mut self, path: &[&str], message: &str) {
+        let found = self.file.as_ref().and_then(|(file, root)| Some((file, find(root, path)?)));
+        self.faults.push(match found {
+            Some((file, value)) => file.fault(value.span().start, message),
+            None => Fault { line: None, message: message.to_owned() },
+        });
     }
 
     /// What was resolved, if nothing was at fault in any source. What the file has beyond is a fault.
+    /// Faults are in the order of the file's lines.
     pub(super) fn finish(mut self) -> Result<Vec<Told>, Vec<String>> {
         if let Some((file, root)) = &self.file {
             unknown(file, root, &mut Vec::new(), &self.known, &mut self.faults);
         }
-        if self.faults.is_empty() { Ok(self.told) } else { Err(self.faults) }
+        self.faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
+        let faults: Vec<String> = self.faults.into_iter().map(|fault| fault.message).collect();
+        if faults.is_empty() { Ok(self.told) } else { Err(faults) }
     }
 
     fn look<T: Value>(&mut self, key: Key<'_>, flag: Option<T>) -> Option<(T, Origin)> {
@@ -181,7 +189,8 @@ impl<'a> Sources<'a> {
         match read {
             Ok(value) => Some((value, Origin::Variable(name))),
             Err(error) => {
-                self.faults.push(format!("{name}: {error}; allowed: {}", key.allowed));
+                let message = format!("{name} is {text:?}: {error}; allowed: {}", key.allowed);
+                self.faults.push(Fault { line: None, message });
                 None
             }
         }
@@ -190,12 +199,14 @@ impl<'a> Sources<'a> {
     fn look_file<T: Value>(&mut self, key: Key<'_>) -> Option<(T, Origin)> {
         let (file, root) = self.file.as_ref()?;
         let value = find(root, key.path)?;
-        let at = value.span().start;
+        let span = value.span();
         match T::deserialize(ValueDeserializer::from(value.clone())) {
-            Ok(read) => Some((read, Origin::Line(file.path.to_owned(), file.line_number(at)))),
+            Ok(read) => Some((read, Origin::Line(file.path.to_owned(), file.line(span.start)))),
             Err(error) => {
-                let (place, name) = (file.line(at), key.name());
-                self.faults.push(format!("{place}: {name}: {}; allowed: {}", error.message(), key.allowed));
+                let found = file.text.get(span.clone()).unwrap_or_default();
+                let (name, why, allowed) = (key.name(), error.message(), key.allowed);
+                let message = format!("{name} is {found}: {why}; allowed: {allowed}");
+                self.faults.push(file.fault(span.start, &message));
                 None
             }
         }
@@ -212,12 +223,14 @@ pub(super) trait Value: DeserializeOwned + Serialize {}
 impl<T: DeserializeOwned + Serialize> Value for T {}
 
 impl File<'_> {
-    fn line_number(&self, at: usize) -> usize {
+    /// The line, from 1, that holds the byte at `at`.
+    fn line(&self, at: usize) -> usize {
         1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
     }
 
-    fn line(&self, at: usize) -> String {
-        format!("{} line {}", self.path.display(), self.line_number(at))
+    fn fault(&self, at: usize, message: &str) -> Fault {
+        let line = self.line(at);
+        Fault { line: Some(line), message: format!("{} line {line}: {message}", self.path.display()) }
     }
 }
 
@@ -262,7 +275,7 @@ fn unknown(
     table: &DeTable<'_>,
     path: &mut Vec<String>,
     known: &BTreeSet<Vec<String>>,
-    faults: &mut Vec<String>,
+    faults: &mut Vec<Fault>,
 ) {
     for (name, value) in table {
         path.push(name.get_ref().to_string());
@@ -271,14 +284,15 @@ fn unknown(
             Some(inner) if is_table_of_known => unknown(file, inner, path, known, faults),
             _ if known.contains(path) => {}
             _ => {
-                let (place, name, depth) = (file.line(name.span().start), path.join("."), path.len());
+                let depth = path.len();
                 let beside: BTreeSet<&str> = known
                     .iter()
                     .filter(|key| key.len() >= depth && key[..depth - 1] == path[..depth - 1])
                     .map(|key| key[depth - 1].as_str())
                     .collect();
                 let allowed = beside.into_iter().collect::<Vec<_>>().join(", ");
-                faults.push(format!("{place}: {name} is no setting; allowed here: {allowed}"));
+                let message = format!("{} is no setting; allowed here: {allowed}", path.join("."));
+                faults.push(file.fault(name.span().start, &message));
             }
         }
         path.pop();

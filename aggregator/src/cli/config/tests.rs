@@ -88,21 +88,27 @@ fn all_faults_are_told_at_once_with_line_key_value_and_what_is_allowed() {
     let variables = [("DENIABLE_LIMITS_TOKEN_RATE", "-1"), ("DENIABLE_ACCEPT_DATE", "tomorrow")];
     let message = resolve(&[], &variables, Some(file)).unwrap_err().to_string();
     for parts in [
-        &["etc/deniable.toml line 1: listen", "nowhere", "allowed: an address and a port"][..],
+        &[
+            "etc/deniable.toml line 1: listen is \"nowhere\"",
+            "socket address",
+            "allowed: an address and a port",
+        ][..],
         &["line 2: open_dais is no setting", "open_days"],
-        &["line 3: log", "allowed: a level"],
-        &["line 5: limits.connections", "0", "from 1 to 65535"],
+        &["line 3: log is \"a=b=c\"", "allowed: a level"],
+        &["line 5: limits.connections is 0", "from 1 to 65535"],
         &["line 6: limits.keyrate is no setting", "key_rate"],
         &["line 7: tls.certificate and tls.key"],
         &["line 9: other is no setting"],
-        &["DENIABLE_LIMITS_TOKEN_RATE: ", "-1", "from 1"],
-        &["DENIABLE_ACCEPT_DATE: ", "2027-01-31"],
+        &["DENIABLE_LIMITS_TOKEN_RATE is \"-1\"", "from 1"],
+        &["DENIABLE_ACCEPT_DATE is \"tomorrow\"", "2027-01-31"],
         &["store is not set: give --store DIR"],
     ] {
         let found = message.lines().any(|line| parts.iter().all(|part| line.contains(part)));
         assert!(found, "{parts:?} is missing in:\n{message}");
     }
     assert_eq!(message.lines().count(), 11, "{message}");
+    let lines: Vec<_> = message.lines().filter_map(|line| line.split(" line ").nth(1)).collect();
+    assert!(lines.is_sorted(), "{message}");
     let broken = resolve(&[], &[], Some("listen = \n")).unwrap_err().to_string();
     assert!(broken.contains("etc/deniable.toml line 1"), "{broken}");
 }
