@@ -3,16 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use deniable::{MetricId, Params};
-use deniable_aggregator::decode::{Counts, Design, Reports, decode, decode_reports};
+use deniable_aggregator::decode::{Counts, Decoded, Design, Options, Reports, decode, decode_reports};
 use deniable_aggregator::map_file::{Hashing, read_design};
 use deniable_aggregator::rappor_files;
 use deniable_aggregator::store::DiskStore;
 
-use super::figures::{Presentation, show};
+use super::figures::{Presentation, Shown, show};
 use super::progress::Busy;
-use super::selection::Chosen;
+use super::selection::{Chosen, Found, Part};
 use super::{parameters, reports};
 
 /// Decode counts into each candidate's share of the reports, with its uncertainty.
@@ -20,6 +20,9 @@ use super::{parameters, reports};
 /// Reads a metric from a store, with a list of --candidates: the strings that may have been reported, or for a closed
 /// list its values in order. Or takes files: --params, --counts, and either --map or --candidates. Those of google/rappor
 /// are taken as they are, and candidates then hashed as its clients do.
+///
+/// With --by each label of a public tag is decoded for itself. The likelihood needs whole reports: of a store, those of metrics
+/// with keep_reports = true.
 ///
 /// Figures are of the devices that reported, and scaled to no others. Where metrics rotate, `deniable check` says which share
 /// of all devices answers each.
@@ -57,20 +60,31 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let presentation = &args.presentation;
     let options = presentation.options()?;
-    let (params, design, evidence) = args.evidence()?;
-    let busy = Busy::new("decoding");
-    let decoded = match evidence {
-        Evidence::Counts(counts) if !presentation.likelihood() => {
-            decode(&params, &counts, &design, &options)?
-        }
-        Evidence::Counts(_) => bail!("the likelihood needs whole reports: give --reports in place of counts"),
-        Evidence::Reports(reports) if presentation.likelihood() => {
-            decode_reports(&reports, &design, &options)?
-        }
-        Evidence::Reports(reports) => decode(&params, &reports.counts(), &design, &options)?,
+    let mut out = io::stdout().lock();
+    let (Some(store), Some(metric)) = (&args.store, &args.metric) else {
+        let (params, design, evidence) = args.evidence()?;
+        let busy = Busy::new("decoding");
+        let decoded = evidence.decode(&params, &design, &options, presentation.likelihood())?;
+        drop(busy);
+        return show(&params, vec![Shown::whole(decoded)], presentation, &mut out);
     };
+    let store = DiskStore::open(store)?;
+    let Found { version, params, parts } = args.chosen.find(&store, metric)?;
+    ensure!(!parts.is_empty(), "none of the chosen reports to metric {metric} is in the store");
+    let design = args.design(&params)?;
+    let busy = Busy::new("decoding");
+    let decode = |part: &Part| {
+        let evidence = if presentation.likelihood() {
+            Evidence::Reports(args.chosen.reports(&store, (metric, version), part)?)
+        } else {
+            Evidence::Counts(part.counts.clone())
+        };
+        evidence.decode(&params, &design, &options, presentation.likelihood())
+    };
+    let shown = parts.iter().map(|part| Shown::part(part, decode(part)));
+    let shown = shown.collect::<Result<Vec<_>>>()?;
     drop(busy);
-    show(&params, &decoded, presentation, &mut io::stdout().lock())
+    show(&params, shown, presentation, &mut out)
 }
 
 /// What figures are decoded from.
@@ -79,12 +93,27 @@ enum Evidence {
     Reports(Reports),
 }
 
+impl Evidence {
+    fn decode(
+        self,
+        params: &Params,
+        design: &Design,
+        options: &Options,
+        likelihood: bool,
+    ) -> Result<Decoded> {
+        Ok(match self {
+            Self::Counts(_) if likelihood => {
+                bail!("the likelihood needs whole reports: give --reports in place of counts")
+            }
+            Self::Counts(counts) => decode(params, &counts, design, options)?,
+            Self::Reports(reports) if likelihood => decode_reports(&reports, design, options)?,
+            Self::Reports(reports) => decode(params, &reports.counts(), design, options)?,
+        })
+    }
+}
+
 impl Args {
     fn evidence(&self) -> Result<(Params, Design, Evidence)> {
-        if let (Some(store), Some(metric)) = (&self.store, &self.metric) {
-            let (params, counts) = self.chosen.sum(&DiskStore::open(store)?, metric)?;
-            return Ok((params, self.design(&params)?, Evidence::Counts(counts)));
-        }
         let path = self.params.as_deref().expect("clap requires a store or parameters");
         let (params, hashing) = parameters::read(path)?;
         let busy = Busy::new("reading the candidates");
