@@ -177,7 +177,7 @@ fn what_is_set_aside_is_left_out_and_told_until_it_is_taken_back() {
         assert_eq!((total(), survey(store).left_out), (0, vec![told(&web, 25), told(&epoch, 3)]));
         assert_eq!(set_aside(store).unwrap(), [told(&web, 25), told(&epoch, 23)]);
         assert_eq!(omitted(store, &source("none")).unwrap().reports, 0);
-        let rows = held(store).unwrap();
+        let rows = held(store, &Selection::all()).unwrap();
         let of_epoch = |epoch| rows.iter().find(|row| row.holding.epoch == Epoch(epoch)).unwrap();
         assert_eq!((of_epoch(7).holding.reports, of_epoch(7).left_out), (23, 23));
         assert_eq!((of_epoch(8).holding.reports, of_epoch(8).left_out), (5, 5));
