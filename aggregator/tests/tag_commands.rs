@@ -173,7 +173,7 @@ fn every_label_is_decoded_for_itself_from_counts_and_from_kept_reports() {
     for method in ["auto", "likelihood"] {
         let split = format!("{line} --by plan --method {method} --format json");
         let answer: Json = serde_json::from_str(&out(folder, &split)).unwrap();
-        let parts = answer.as_array().unwrap();
+        let parts = answer["labels"].as_array().unwrap();
         assert_eq!(parts.len(), 3);
         for (plan, counts) in ANSWERS {
             let part = parts.iter().find(|part| part["label"].as_str() == plan).unwrap();
@@ -219,7 +219,8 @@ fn a_label_without_figures_does_not_hide_the_others() {
     let table = out(folder.path(), line);
     assert!(table.contains("cannot be decoded") && table.contains("plan = free"), "{table}");
     let json: Json = serde_json::from_str(&out(folder.path(), &format!("{line} --format json"))).unwrap();
-    let failed = json.as_array().unwrap().iter().find(|part| part["label"] == labels[other].as_str());
+    let failed =
+        json["labels"].as_array().unwrap().iter().find(|part| part["label"] == labels[other].as_str());
     assert!(failed.unwrap()["error"].as_str().unwrap().contains("report"), "{json}");
     // The likelihood wants reports that this metric does not keep.
     let message = error(folder.path(), &format!("{line} --method likelihood"));

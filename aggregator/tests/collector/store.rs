@@ -340,6 +340,38 @@ fn a_compacted_store_is_smaller_and_the_same() {
     assert_eq!(DiskStore::open(dir.path()).unwrap().verify().unwrap().batch_ids, 200);
 }
 
+/// What was stored once and is no longer is in the file, and is not after it was compacted.
+#[test]
+fn a_compacted_store_holds_nothing_of_earlier() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("store.redb");
+    let id = 0x0123_4567_89AB_CDEF;
+    let holds_id = || {
+        let bytes = fs::read(&file).unwrap();
+        bytes.windows(16).any(|window| window == u128::from(id).to_le_bytes())
+    };
+    let mut store = open(dir.path());
+    let batch = |id, epoch| accepted(id, &[Section::of("host", 2, epoch, &[(0, &[1])])]);
+    store.commit(&[batch(id, 100)], ALL).unwrap();
+    // Its epoch is closed, so the id is forgotten.
+    store.commit(&[batch(2, 200)], Epoch(150)).unwrap();
+    assert!(holds_id());
+    // A crash while it was compacted left a part.
+    fs::write(dir.path().join("store.redb.copy"), b"half").unwrap();
+    store.compact().unwrap();
+    assert!(!holds_id());
+    // It goes on with the new file.
+    assert_eq!(
+        store.commit(&[batch(2, 200), batch(3, 200)], ALL).unwrap(),
+        [Outcome::Duplicate, Outcome::Counted]
+    );
+    assert!(matches!(DiskStore::open(dir.path()), Err(StoreError::InUse { .. })));
+    drop(store);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let expected = Verified { reports: 3, rows: 2, kept: 0, batch_ids: 2 };
+    assert_eq!(DiskStore::open(dir.path()).unwrap().verify().unwrap(), expected);
+}
+
 fn counts_of_pick(store: &dyn Store) -> u64 {
     store.counts(&metric("pick"), 1, &of_epoch(today())).unwrap().total()
 }
