@@ -109,20 +109,20 @@ fn nothing_stored_tells_which_reports_came_together_or_in_what_order() {
     assert!(one == other && !one.is_empty());
 }
 
-type RowKey = (&'static str, u32, u32, &'static str, &'static str, u16);
-type ReportKey = (&'static str, u32, u32, &'static str, &'static str, u16, &'static [u8]);
+pub(crate) type RowKey = (&'static str, u32, u32, &'static str, &'static str, u16);
+pub(crate) type ReportKey = (&'static str, u32, u32, &'static str, &'static str, u16, &'static [u8]);
 
-const ROWS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("rows");
+pub(crate) const ROWS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("rows");
 const TOTALS: TableDefinition<'_, (&str, u32, u32, &str, &str), u64> = TableDefinition::new("totals-2");
-const REPORTS: TableDefinition<'_, ReportKey, u64> = TableDefinition::new("reports");
+pub(crate) const REPORTS: TableDefinition<'_, ReportKey, u64> = TableDefinition::new("reports");
 const VOLUMES: TableDefinition<'_, (&str, u32, u32, &str), (u64, u64)> = TableDefinition::new("volumes");
 const ASIDE: TableDefinition<'_, (&str, u32, &str), ()> = TableDefinition::new("aside");
 
 /// A key and its value, as they lie in a table.
-type Entry = (String, Vec<u8>);
+pub(crate) type Entry = (String, Vec<u8>);
 
 /// Every entry of every table, read with redb alone.
-fn dump(dir: &Path) -> Vec<Entry> {
+pub(crate) fn dump(dir: &Path) -> Vec<Entry> {
     let db = Database::open(dir.join("store.redb")).unwrap();
     let txn = db.begin_read().unwrap();
     let mut names: Vec<_> = txn.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
