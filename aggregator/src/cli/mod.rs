@@ -8,6 +8,7 @@ mod counts;
 mod decode;
 mod demo;
 mod figures;
+mod generate;
 mod init;
 mod inspect;
 mod map;
@@ -46,6 +47,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Ready(ready::ReadyArgs),
     Check(check::CheckArgs),
+    Gen(generate::GenArgs),
     Store(store::StoreArgs),
     Counts(counts::CountsArgs),
     Quarantine(quarantine::QuarantineArgs),
@@ -66,6 +68,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Ready(args) => ready::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Gen(args) => generate::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Quarantine(args) => quarantine::run(&args),
