@@ -18,6 +18,7 @@
 //! 2017, section 4, α-point rounding). Numbers outside count as the nearest end.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -291,13 +292,13 @@ fn finite(value: f64) -> Result<f64, DomainError> {
 
 fn distinct<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Box<[String]>, DomainError> {
     let names: Vec<String> = names.into_iter().map(Into::into).collect();
-    let mut sorted: Vec<&String> = names.iter().collect();
-    sorted.sort_unstable();
-    if sorted.first().is_some_and(|name| name.is_empty()) {
+    if names.iter().any(String::is_empty) {
         return Err(DomainError::EmptyName);
     }
-    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(DomainError::RepeatedName { name: pair[0].clone() });
+    // A set rather than a sort, which a page would download.
+    let mut seen = BTreeSet::new();
+    if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+        return Err(DomainError::RepeatedName { name: name.clone() });
     }
     Ok(names.into())
 }

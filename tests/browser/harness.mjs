@@ -103,7 +103,7 @@ export function status(page) {
 /** Waits until the status of a page's client is as `test` wants it. */
 export async function until(page, test, what) {
   let last;
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 1000; tries++) {
     last = await status(page);
     if (test(last)) return last;
     await page.waitForTimeout(50);

@@ -12,8 +12,8 @@ use crate::target;
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const BUILD: &str = "cargo build --package deniable-wasm --profile wasm --target";
-/// A smaller SHA-256, and so much inlining as makes the modules smallest when packed.
-const FLAGS: &str = r#"--cfg sha2_backend_soft="compact" -C llvm-args=--inline-threshold=30"#;
+/// A smaller SHA-256, and the inlining that makes each module smallest when packed.
+const FLAGS: &str = r#"--cfg sha2_backend_soft="compact" -C llvm-args=--inline-threshold="#;
 /// The features are those that the compiler uses, which browsers have had since 2022; with more it would invent types that they lack.
 const OPTIMIZE: &str = "node wasm/node_modules/binaryen/bin/wasm-opt -Oz --converge --strip-debug --strip-producers \
                         --strip-target-features --mvp-features --enable-bulk-memory --enable-bulk-memory-opt \
@@ -27,8 +27,8 @@ pub(crate) fn build(steps: &mut Steps) -> anyhow::Result<()> {
     if Path::new(PACKAGE).exists() {
         fs::remove_dir_all(PACKAGE).with_context(|| format!("the old {PACKAGE} cannot be removed"))?;
     }
-    module(steps, "encoder")?;
-    module(steps, "client")?;
+    module(steps, "encoder", 30)?;
+    module(steps, "client", 5)?;
     steps.run("types", command(TYPES))?;
     steps.run("bundles", command(&format!("node wasm/build.mjs {PACKAGE}")))?;
     let manifest = fs::read_to_string(Path::new(PACKAGE).join("package.json"))?;
@@ -38,9 +38,9 @@ pub(crate) fn build(steps: &mut Steps) -> anyhow::Result<()> {
 }
 
 /// Builds the module of an entry, which has the name of a feature of the crate.
-fn module(steps: &mut Steps, entry: &'static str) -> anyhow::Result<()> {
+fn module(steps: &mut Steps, entry: &'static str, inlining: u32) -> anyhow::Result<()> {
     let mut build = command(&format!("{BUILD} {TARGET} --no-default-features --features {entry}"));
-    build.env("RUSTFLAGS", FLAGS);
+    build.env("RUSTFLAGS", format!("{FLAGS}{inlining}"));
     steps.run(entry, build)?;
     fs::create_dir_all(PACKAGE).with_context(|| format!("{PACKAGE} cannot be made"))?;
     let mut optimize = command(OPTIMIZE);

@@ -118,10 +118,19 @@ impl Registry {
     fn compiled(compiled: Compiled, hash: RegistryHash) -> Option<Self> {
         let Compiled { privacy, events, metrics, groups, .. } = compiled;
         let count = metrics.len();
-        let metrics: BTreeMap<_, _> = metrics.into_iter().map(Asked::metric).collect();
+        // One by one: to collect them would bring a page a sort.
+        let mut by_id = BTreeMap::new();
+        for (id, metric) in metrics.into_iter().map(Asked::metric) {
+            by_id.insert(id, metric);
+        }
+        let metrics = by_id;
         let rotation = Rotation::of_places(&groups, &metrics, privacy).filter(|_| metrics.len() == count)?;
         let count = events.len();
-        let (names, plans): (Vec<String>, Vec<EventPlan>) = events.into_iter().unzip();
+        let (mut plans, mut event_names) = (Vec::with_capacity(count), BTreeMap::new());
+        for (place, (name, plan)) in events.into_iter().enumerate() {
+            plans.push(plan);
+            event_names.insert(name, place);
+        }
         let mut registry = Self {
             hash,
             privacy,
@@ -134,7 +143,7 @@ impl Registry {
             named: compiled.named,
             trials: compiled.trials,
             events: plans,
-            event_names: names.into_iter().zip(0..).collect(),
+            event_names,
             tags: compiled.tags,
         };
         let sound = registry.event_names.len() == count && registry.is_sound();
