@@ -87,6 +87,7 @@ impl Definition {
 /// The metrics that are asked, each in its current version and perhaps some older ones.
 #[derive(Clone, Debug)]
 pub struct Catalog {
+    declared: Declared,
     registry: Registry,
     definitions: BTreeMap<MetricId, BTreeMap<u32, Arc<Definition>>>,
 }
@@ -128,7 +129,7 @@ impl Catalog {
         let Some((declared, left_out)) = declared(text, &root, &mut faults) else {
             return Err(LineFaults(faults));
         };
-        let registry = Registry::new(declared).map_err(|found| found.0);
+        let registry = Registry::new(&declared).map_err(|found| found.0);
         let registry = match registry {
             Ok(registry) if faults.is_empty() => registry,
             read => {
@@ -146,7 +147,7 @@ impl Catalog {
                 versions.map(|(version, params)| (version, Definition::new(metric, version, *params, keeps)));
             (metric.id().clone(), versions.collect())
         });
-        Ok(Self { definitions: definitions.collect(), registry })
+        Ok(Self { definitions: definitions.collect(), declared, registry })
     }
 
     /// Compares with an earlier text: what changed without a new version.
@@ -160,6 +161,11 @@ impl Catalog {
         }
         let (root, _) = DeTable::parse_recoverable(text);
         Err(LineFaults::at(text, root.get_ref(), faults, Vec::new()))
+    }
+
+    /// What the file declares.
+    pub fn declared(&self) -> &Declared {
+        &self.declared
     }
 
     /// The questions as they were compiled.

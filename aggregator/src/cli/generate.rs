@@ -36,7 +36,7 @@ enum Lang {
 
 pub(crate) fn run(args: &GenArgs) -> Result<()> {
     let catalog = Catalog::load(&args.metrics)?;
-    let (declared, hash) = (catalog.registry().declared(), catalog.registry().hash());
+    let (declared, hash) = (catalog.declared(), catalog.registry().hash());
     let text = match args.lang {
         Lang::Ts => typescript(declared, hash),
         Lang::Rust => rust(declared, hash),

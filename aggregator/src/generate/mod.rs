@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn questions_are_found_through_names_funnels_and_conditions() {
         let text = include_str!("../../data/registries/onboarding.toml");
-        let asked = questions(Catalog::parse(text).unwrap().registry().declared());
+        let asked = questions(Catalog::parse(text).unwrap().declared());
         // By a funnel, by a cross of dimensions, and by rules.
         let of = |event: &str, words: &str| asked[event].iter().any(|question| question.contains(words));
         assert!(of("channel_connected", "How far does a new device come"));

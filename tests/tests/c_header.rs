@@ -1,6 +1,6 @@
 //! The header for C is the one that the module `ffi` gives.
 //!
-//! After a meant change: `WRITE_HEADER=1 cargo test --package deniable --test header`.
+//! After a meant change: `WRITE_HEADER=1 cargo test --package deniable-tests --test c_header`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 #[test]
 fn the_header_is_that_of_the_code() {
-    let sdk = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk");
     let config = cbindgen::Config::from_file(sdk.join("cbindgen.toml")).unwrap();
     let mut builder = cbindgen::Builder::new().with_config(config);
     for source in ["types.rs", "mod.rs"] {
