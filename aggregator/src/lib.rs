@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod collect;
 pub mod decode;
 pub mod events;
+pub mod lake;
 pub mod map_file;
 pub mod rappor_files;
 pub mod simulate;
