@@ -19,7 +19,7 @@ use deniable::{
 };
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::collect::{Collector, Settings};
-use deniable_aggregator::store::{Accepted, DiskStore, Store};
+use deniable_aggregator::store::{Accepted, DiskStore, Registries, Selection, Store, Terms};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -60,7 +60,7 @@ fn recovery() {
     const GROUP: u64 = 4096;
     let (dir, store) = store();
     let (bodies, catalog) = (bodies(100), catalog());
-    store.declare(&catalog.definitions().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
+    store.declare(&catalog).unwrap();
     for first in (0..1_000_000).step_by(GROUP as usize) {
         let group: Vec<_> =
             (first..first + GROUP).map(|n| accepted(&bodies[n as usize % BODIES], n, &catalog)).collect();
@@ -72,14 +72,16 @@ fn recovery() {
     let began = Instant::now();
     let opened = DiskStore::open(left.path()).unwrap();
     let took = began.elapsed();
-    let reports: u64 = opened.holdings().unwrap().iter().map(|holding| holding.reports).sum();
+    let reports: u64 =
+        opened.holdings(&Selection::all()).unwrap().iter().map(|holding| holding.reports).sum();
     println!("recovery of {reports} reports, {} MB: {:.2} s", bytes >> 20, took.as_secs_f64());
 }
 
 fn accepted(body: &[u8], n: u64, catalog: &Catalog) -> Accepted {
     let mut body = body.to_vec();
     body[ID].copy_from_slice(&id(n));
-    Accepted::check(&Batch::parse(&body).unwrap(), catalog, &(today()..=today())).accepted
+    let terms = Terms { catalog, registries: &Registries::default(), open: today()..=today(), source: "" };
+    Accepted::check(&Batch::parse(&body).unwrap(), &terms).accepted
 }
 
 fn params() -> Params {
@@ -133,7 +135,7 @@ fn store() -> (tempfile::TempDir, Arc<DiskStore>) {
 fn commits_alone(bodies: &[Vec<u8>], time: Duration) -> f64 {
     let (_dir, store) = store();
     let catalog = catalog();
-    store.declare(&catalog.definitions().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
+    store.declare(&catalog).unwrap();
     let (began, mut n) = (Instant::now(), 0);
     while began.elapsed() < time {
         let group: Vec<_> = (0..CONNECTIONS)

@@ -18,18 +18,21 @@
 //! report = { encoding = "bloom", bits = 64, hashes = 2, cohorts = 64, instantaneous = { zero = 0.25, one = 0.75 } }
 //! ```
 //!
+//! The collector alone reads `keep_reports = true` of a metric: it keeps the metric's reports beside their sums, for
+//! decoding by likelihood. It is no part of the registry that devices receive, so that it can be changed at any time.
+//!
 //! A change of what a report means needs a new `version`: reports of different parameters are never counted together. What may
 //! stand in the file is declared by [`deniable::registry::Declared`]; a metric that the program answers by itself has no
 //! `source`, and may state its parameters in `report`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use deniable::registry::{Declared, Place, Registry};
+use deniable::registry::{Declared, Metric, Place, Registry};
 use deniable::{MetricId, Params, Stream};
 use serde::Deserialize;
 use thiserror::Error;
@@ -42,12 +45,13 @@ pub struct Definition {
     stream: Stream,
     question: Box<str>,
     params: Params,
+    keeps_reports: bool,
 }
 
 impl Definition {
-    fn new(metric: &MetricId, version: u32, question: &str, params: Params) -> Arc<Self> {
-        let stream = Stream::new(metric.clone(), version, &params);
-        Arc::new(Self { stream, question: question.into(), params })
+    fn new(metric: &Metric, version: u32, params: Params, keeps_reports: bool) -> Arc<Self> {
+        let stream = Stream::new(metric.id().clone(), version, &params);
+        Arc::new(Self { stream, question: metric.question().into(), params, keeps_reports })
     }
 
     /// The metric, its version and the fingerprint of its parameters.
@@ -63,6 +67,11 @@ impl Definition {
     /// How an answer is randomized.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// Whether the collector keeps its reports beside their sums.
+    pub fn keeps_reports(&self) -> bool {
+        self.keeps_reports
     }
 }
 
@@ -91,7 +100,8 @@ impl Catalog {
     pub fn parse(text: &str) -> Result<Self, LineFaults> {
         let (root, faults) = DeTable::parse_recoverable(text);
         let mut faults: Vec<LineFault> = faults.iter().map(|fault| LineFault::of(text, "", fault)).collect();
-        let root = root.into_inner();
+        let mut root = root.into_inner();
+        let keeping = keeping(text, &mut root, &mut faults);
         let declared = if faults.is_empty() { declared(text, &root, &mut faults) } else { None };
         let Some(declared) = declared.filter(|_| faults.is_empty()) else {
             return Err(LineFaults(faults));
@@ -99,9 +109,10 @@ impl Catalog {
         let registry = Registry::new(declared).map_err(|found| LineFaults::at(text, &root, found.0))?;
         let definitions = registry.metrics().map(|metric| {
             let current = (metric.version(), metric.params());
-            let versions = [current].into_iter().chain(metric.older()).map(|(version, params)| {
-                (version, Definition::new(metric.id(), version, metric.question(), *params))
-            });
+            let keeps = keeping.contains(metric.id().as_str());
+            let versions = [current].into_iter().chain(metric.older());
+            let versions =
+                versions.map(|(version, params)| (version, Definition::new(metric, version, *params, keeps)));
             (metric.id().clone(), versions.collect())
         });
         Ok(Self { definitions: definitions.collect(), registry })
@@ -143,6 +154,25 @@ impl Catalog {
 
 /// The tables whose entries have names, each read for itself so that one fault does not hide another.
 const NAMED: [&str; 6] = ["events", "dimensions", "segments", "funnels", "experiments", "metrics"];
+
+/// The field of a metric that is the collector's alone.
+const KEEP_REPORTS: &str = "keep_reports";
+
+/// Takes out which metrics keep their reports, as the registry has no such field.
+fn keeping(text: &str, root: &mut DeTable<'_>, faults: &mut Vec<LineFault>) -> BTreeSet<String> {
+    let metrics = root.get_mut("metrics").map(Spanned::get_mut);
+    let Some(DeValue::Table(metrics)) = metrics else { return BTreeSet::new() };
+    let mut keeping = BTreeSet::new();
+    for (name, metric) in metrics.iter_mut() {
+        let DeValue::Table(metric) = metric.get_mut() else { continue };
+        let Some(keep) = metric.remove(KEEP_REPORTS) else { continue };
+        let field = format!("metrics.{}.{KEEP_REPORTS}", name.get_ref());
+        if read::<bool>(text, &field, keep, faults) == Some(true) {
+            keeping.insert(name.get_ref().to_string());
+        }
+    }
+    keeping
+}
 
 /// Reads what is declared. Entries with faults are left out, and their faults noted.
 fn declared(text: &str, root: &DeTable<'_>, faults: &mut Vec<LineFault>) -> Option<Declared> {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use deniable::MetricId;
-use deniable_aggregator::store::{DiskStore, Store};
+use deniable_aggregator::store::{DiskStore, Selection, Store};
 
 #[test]
 fn a_collector_killed_in_the_middle_loses_and_doubles_nothing() {
@@ -38,7 +38,7 @@ fn a_collector_killed_in_the_middle_loses_and_doubles_nothing() {
     assert!(said.contains("restarts: 1"), "{said}");
 
     let store = DiskStore::open(&kept.join("store")).unwrap();
-    let holdings = store.holdings().unwrap();
+    let holdings = store.holdings(&Selection::all()).unwrap();
     assert_eq!(holdings.len(), 1);
     assert_eq!(
         (&holdings[0].metric, holdings[0].reports),

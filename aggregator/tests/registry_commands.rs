@@ -169,4 +169,8 @@ fn a_replay_without_values_writes_batches_of_reports_alone() {
     let sections = batch["sections"].as_array().unwrap();
     let reports = sections.iter().map(|section| section["reports"].as_array().unwrap().len());
     assert_eq!((sections.len(), reports.sum::<usize>()), (4, 8));
+    let registry = Catalog::load(&folder.path().join("metrics.toml")).unwrap().registry().hash();
+    for section in sections {
+        assert_eq!(section["registry"], registry.to_string());
+    }
 }

@@ -51,4 +51,6 @@ pub use metric::{Epoch, MAX_METRIC_BYTES, MetricError, MetricId, Stream, fits};
 pub use params::{Encoding, Fingerprint, MAX_BITS, MAX_COHORTS, MAX_HASHES, Params, ParamsError, Response};
 pub use privacy::{Channel, Epsilon};
 pub use probability::{Probability, ProbabilityError};
-pub use report::{Batch, BatchError, BatchId, MAX_BATCH_BYTES, Report, Section, WriteKey, write_batch};
+pub use report::{
+    Batch, BatchError, BatchId, MAX_BATCH_BYTES, MAX_TAGS, Report, Section, WriteKey, write_batch,
+};

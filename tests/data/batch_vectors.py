@@ -15,15 +15,17 @@ ID = bytes(range(16))
 LIMIT = 1 << 20
 
 
-def section(metric, version, epoch, fingerprint, bits, reports, count=None, length=None):
+def section(metric, version, epoch, fingerprint, bits, reports, registry=bytes(8), tags=(), **said):
+    """The bytes of a section; what is `said` of a count or length may differ from what is there."""
     name = metric if isinstance(metric, bytes) else metric.encode()
-    out = bytes([len(name) if length is None else length]) + name
+    out = bytes([said.get("length", len(name))]) + name
     out += struct.pack("<II", version, epoch) + fingerprint
-    out += struct.pack("<HI", bits, len(reports) if count is None else count)
+    out += registry + bytes([said.get("tag_count", len(tags))]) + struct.pack(f"<{len(tags)}H", *tags)
+    out += struct.pack("<HI", bits, said.get("count", len(reports)))
     return out + b"".join(struct.pack("<H", cohort) + content for cohort, content in reports)
 
 
-def batch(*sections, magic=b"dnbl", form=1, count=None):
+def batch(*sections, magic=b"dnbl", form=2, count=None):
     head = magic + bytes([form]) + KEY + ID + struct.pack("<H", len(sections) if count is None else count)
     return head + b"".join(sections)
 
@@ -31,13 +33,15 @@ def batch(*sections, magic=b"dnbl", form=1, count=None):
 def view(*sections):
     """What people are shown: each section's fields, and the bits of each report as a string, bit 0 first."""
 
-    def show(metric, version, epoch, fingerprint, bits, reports):
+    def show(metric, version, epoch, fingerprint, bits, reports, registry=bytes(8), tags=()):
         place = lambda content, i: str(content[i // 8] >> (i % 8) & 1)
         return {
             "metric": metric,
             "version": version,
             "epoch": epoch,
             "fingerprint": fingerprint.hex(),
+            "registry": registry.hex(),
+            "tags": list(tags),
             "bits": bits,
             "reports": [
                 {"cohort": cohort, "bits": "".join(place(content, i) for i in range(bits))}
@@ -55,6 +59,11 @@ WIDE = ("wide", 4294967295, 4294967295, b"\xff" * 8, 4096, [(65535, bytes(range(
 ONE = ("a", 0, 0, bytes(8), 1, [(0, b"\x00"), (0, b"\x01"), (1, b"\x01")])
 LONG = ("m" + "0_-." * 15 + "xyz", 1, 1, F, 9, [(1, b"\xaa\x01")])
 SPARE = ("spare", 1, 1, F, 9, [(1, b"\xff\xff")])
+R = bytes.fromhex("0123456789abcdef")
+ASKED = (*HOST, R)
+TAGGED = (*HOST, R, (0, 3))
+TAGGED_MOST = (*HOST, R, tuple(range(65520, 65536)))
+OTHER = (*HOST, b"\xff" * 8, (0, 3))
 
 good = [
     ("one section", [HOST]),
@@ -66,6 +75,10 @@ good = [
     ("places beyond k that are set", [SPARE]),
     # The writer sorts; a reader takes sections as they come, and the same one twice.
     ("sections out of order", [YES, HOST, YES]),
+    ("a registry without tags", [ASKED]),
+    ("tags", [TAGGED]),
+    ("as many tags as there may be, each at its largest", [TAGGED_MOST]),
+    ("sections apart by registry and tags alone", [HOST, ASKED, TAGGED, OTHER]),
 ]
 
 plain = batch(section(*HOST))
@@ -88,6 +101,17 @@ EMPTY = "a batch must hold at least one section and each section at least one re
 NO_BATCH = 'this is no batch: it does not begin with "dnbl"'
 
 
+def tags(count, limit):
+    return (
+        f"reports with {count} tags beside them cannot be: the limit is {limit} "
+        "(16 with a registry that says what they are, none without)"
+    )
+
+
+def other_format(found):
+    return f"this batch has format {found}, but only format 2 is known here; update the older side"
+
+
 def width(bits):
     return f"reports of {bits} bits cannot be: the limit is 1 to 4096"
 
@@ -97,8 +121,8 @@ bad = [
     ("half of the first word", b"dn", short(b"dn", 4)),
     ("another first word", batch(section(*HOST), magic=b"dnbm"), NO_BATCH),
     ("text", b'{"reports":[]}', NO_BATCH),
-    ("the format before", batch(section(*HOST), form=0), "this batch has format 0, but only format 1 is known here; update the older side"),
-    ("the format after", batch(section(*HOST), form=2), "this batch has format 2, but only format 1 is known here; update the older side"),
+    ("the format before", batch(section(*HOST), form=1), other_format(1)),
+    ("the format after", batch(section(*HOST), form=3), other_format(3)),
     ("no format", b"dnbl", short(b"dnbl", 5)),
     ("half a key", plain[:12], short(plain[:12], 21)),
     ("half an id", plain[:28], short(plain[:28], 37)),
@@ -111,6 +135,9 @@ bad = [
     ("a report fewer than said", batch(section(*HOST[:5], HOST[5], count=3)), short(plain, after + 4)),
     ("a section without reports", batch(section(*HOST[:5], [])), EMPTY),
     ("an endless section", batch(section(*HOST[:5], HOST[5], count=(1 << 32) - 1)), short(plain, after - 8 + 4 * ((1 << 32) - 1))),
+    ("a tag without a registry", batch(section(*HOST, bytes(8), (1,))), tags(1, 0)),
+    ("17 tags", batch(section(*HOST, R, (1,) * 17)), tags(17, 16)),
+    ("a tag fewer than said", batch(section(*ONE, R, tag_count=16)), short(batch(section(*ONE, R)), 39 + 27 + 32)),
     ("no bits", batch(section("host", 1, 1, F, 0, [(0, b"")])), width(0)),
     ("too many bits", batch(section("host", 1, 1, F, 4097, [(0, bytes(513))])), width(4097)),
     ("a name without bytes", batch(section("", 1, 1, F, 8, [(0, b"\x00")])), name("")),

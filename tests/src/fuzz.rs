@@ -21,7 +21,7 @@ pub fn batch(body: &[u8]) {
 
 /// The bytes of a batch, put down by the table in the format's description.
 fn write_again(batch: &Batch<'_>) -> Vec<u8> {
-    let mut out = b"dnbl\x01".to_vec();
+    let mut out = b"dnbl\x02".to_vec();
     out.extend(batch.key().0);
     out.extend(batch.id().0);
     out.extend((batch.sections().len() as u16).to_le_bytes());
@@ -32,6 +32,9 @@ fn write_again(batch: &Batch<'_>) -> Vec<u8> {
         out.extend(stream.version().to_le_bytes());
         out.extend(section.epoch().0.to_le_bytes());
         out.extend(stream.fingerprint().0);
+        out.extend(section.registry().0);
+        out.push(section.tags().len() as u8);
+        out.extend(section.tags().flat_map(u16::to_le_bytes));
         out.extend((stream.bits() as u16).to_le_bytes());
         out.extend((section.len() as u32).to_le_bytes());
         for (cohort, bits) in section.reports() {

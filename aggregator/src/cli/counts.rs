@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use deniable::MetricId;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::{DiskStore, Holding, Store};
+use deniable_aggregator::store::{DiskStore, Holding, Selection, Store};
 
-use super::selection::Selection;
+use super::selection::Chosen;
 use super::table::table;
 
 /// Prints what a store holds: without --metric the list of its streams, with it the counts of one.
@@ -25,7 +25,7 @@ pub(crate) struct CountsArgs {
     #[arg(long, value_name = "NAME", value_parser = MetricId::new)]
     metric: Option<MetricId>,
     #[command(flatten)]
-    selection: Selection,
+    chosen: Chosen,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -45,9 +45,9 @@ pub(crate) fn run(args: &CountsArgs) -> anyhow::Result<()> {
     let store = DiskStore::open(&args.store)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match &args.metric {
-        None => print_holdings(&mut out, &store.holdings()?, args.format)?,
+        None => print_holdings(&mut out, &store.holdings(&Selection::all())?, args.format)?,
         Some(metric) => {
-            let (_, counts) = args.selection.sum(&store, metric)?;
+            let (_, counts) = args.chosen.sum(&store, metric)?;
             print_counts(&mut out, &counts, args.format)?;
         }
     }

@@ -12,7 +12,7 @@ use deniable_aggregator::store::DiskStore;
 
 use super::figures::{Presentation, show};
 use super::progress::Busy;
-use super::selection::Selection;
+use super::selection::Chosen;
 use super::{parameters, reports};
 
 /// Decode counts into each candidate's share of the reports, with its uncertainty.
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", value_parser = MetricId::new, requires = "store")]
     metric: Option<MetricId>,
     #[command(flatten)]
-    selection: Selection,
+    chosen: Chosen,
     /// Parameters: google/rappor's params.csv with the header k,h,m,p,q,f and one row, or ours as .toml or .json
     #[arg(long, value_name = "FILE", requires = "sums")]
     params: Option<PathBuf>,
@@ -79,7 +79,7 @@ enum Evidence {
 impl Args {
     fn evidence(&self) -> Result<(Params, Design, Evidence)> {
         if let (Some(store), Some(metric)) = (&self.store, &self.metric) {
-            let (params, counts) = self.selection.sum(&DiskStore::open(store)?, metric)?;
+            let (params, counts) = self.chosen.sum(&DiskStore::open(store)?, metric)?;
             return Ok((params, self.design(&params)?, Evidence::Counts(counts)));
         }
         let path = self.params.as_deref().expect("clap requires a store or parameters");

@@ -14,7 +14,7 @@ use deniable::{
     Value, WriteKey, write_batch,
 };
 use deniable_aggregator::decode::{self, Decoded, Design, Figure, Options};
-use deniable_aggregator::store::{DiskStore, Store};
+use deniable_aggregator::store::{DiskStore, Selection, Store};
 use rayon::prelude::*;
 
 use self::collector::Collector;
@@ -211,7 +211,7 @@ fn decode_store(
     candidates: Vec<String>,
 ) -> Result<Decoded> {
     let store = DiskStore::open(&directory.store())?;
-    let counts = store.counts(&MetricId::new(METRIC)?, 1, epoch..=epoch)?;
+    let counts = store.counts(&MetricId::new(METRIC)?, 1, &Selection::of_epochs(epoch..=epoch))?;
     let design = Design::of_names(params, candidates)?;
     Ok(decode::decode(params, &counts, &design, &Options::default())?)
 }

@@ -8,7 +8,8 @@ use anyhow::Context;
 use clap::Args;
 use deniable::{Batch, MAX_BATCH_BYTES};
 
-/// Prints a batch file as JSON: its id, and the reports of each metric version and epoch, bit 0 first.
+/// Prints a batch file as JSON: its key and id, and of each section the metric version, the epoch, the registry, the places
+/// of its public tags, and the reports, bit 0 first.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
     /// File with the bytes of one batch, as they are sent to a collector

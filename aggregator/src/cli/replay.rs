@@ -45,7 +45,7 @@ pub(crate) struct ReplayArgs {
     until: Option<Day>,
 }
 
-/// The most bytes that a report takes beside its bits and cohort, where it is the only one of its metric and epoch.
+/// The most bytes that a report takes beside its bits and cohort, where it is the only one of its section.
 const SECTION_BYTES: usize = 128;
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
@@ -156,11 +156,7 @@ fn write_reports(
 fn fitting(reports: &[Report]) -> usize {
     let mut size = SECTION_BYTES;
     let bytes = |report: &Report| 2 + report.stream().bit_bytes();
-    let new = |i: usize| {
-        i == 0
-            || reports[i - 1].stream() != reports[i].stream()
-            || reports[i - 1].epoch() != reports[i].epoch()
-    };
+    let new = |i: usize| i == 0 || !reports[i - 1].shares_section(&reports[i]);
     let mut fits = |i: &usize| {
         size += bytes(&reports[*i]) + if new(*i) { SECTION_BYTES } else { 0 };
         size <= MAX_BATCH_BYTES
@@ -175,7 +171,8 @@ fn randomize(registry: &Registry, replayed: &Replayed) -> Result<Vec<Report>> {
         let domain = metric.domain().context("a metric with a source has a list of answers")?;
         let encoder = Encoder::new(metric.id().clone(), metric.version(), *metric.params(), &replayed.secret);
         let value = answered.given.value(domain, encoder.rounding())?;
-        Ok(encoder.encode(value, answered.epoch, &mut randomness)?)
+        let report = encoder.encode(value, answered.epoch, &mut randomness)?;
+        Ok(report.published(registry.hash(), &answered.tags)?)
     };
     replayed.answers.iter().map(report).collect()
 }

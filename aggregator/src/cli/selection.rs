@@ -6,11 +6,11 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use deniable::{Epoch, MetricId, Params};
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::Store;
+use deniable_aggregator::store::{Selection, Store};
 
 /// A version of a metric and some of its epochs.
 #[derive(clap::Args)]
-pub(crate) struct Selection {
+pub(crate) struct Chosen {
     /// Version of the metric; may be left out if the store has only one
     #[arg(long, value_name = "N", requires = "metric")]
     version: Option<u32>,
@@ -19,13 +19,13 @@ pub(crate) struct Selection {
     epoch: Vec<Epochs>,
 }
 
-impl Selection {
+impl Chosen {
     /// The parameters of `metric` and the sums of the chosen reports.
     pub(crate) fn sum(&self, store: &dyn Store, metric: &MetricId) -> anyhow::Result<(Params, Counts)> {
         let (version, params) = self.stream(store, metric)?;
         let mut total: Option<Counts> = None;
         for epochs in disjoint(self.epoch.clone()) {
-            let counts = store.counts(metric, version, epochs)?;
+            let counts = store.counts(metric, version, &Selection::of_epochs(epochs))?;
             match &mut total {
                 Some(total) => total.merge(&counts)?,
                 None => total = Some(counts),

@@ -35,10 +35,11 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
             let verified = DiskStore::open(dir)?.verify()?;
             writeln!(
                 out,
-                "{} is sound: {} reports in {} rows, {} batch ids",
+                "{} is sound: {} reports in {} rows, {} of them kept, {} batch ids",
                 dir.display(),
                 verified.reports,
                 verified.rows,
+                verified.kept,
                 verified.batch_ids
             )?;
         }

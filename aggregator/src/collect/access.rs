@@ -45,6 +45,7 @@ pub struct Access {
 
 #[derive(Clone, Debug)]
 struct Key {
+    name: Box<str>,
     origins: Option<Vec<Origin>>,
     revoked: bool,
 }
@@ -102,7 +103,9 @@ impl Access {
         let raw: RawAccess = toml::from_str(text)?;
         let mut keys = HashMap::new();
         for RawKey { name, key, origins, revoked } in raw.key {
-            if key == WriteKey::NONE || keys.insert(key, Key { origins, revoked }).is_some() {
+            if key == WriteKey::NONE
+                || keys.insert(key, Key { name: name.as_str().into(), origins, revoked }).is_some()
+            {
                 return Err(AccessFault::Key { name });
             }
         }
@@ -120,9 +123,10 @@ impl Access {
         keys.flat_map(|key| key.origins.iter().flatten()).map(|origin| &origin.0)
     }
 
-    /// Lets a batch in by its key, and by the page that it comes from, if one does.
-    pub(super) fn check_key(&self, key: WriteKey, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(keys) = &self.keys else { return Ok(()) };
+    /// Lets a batch in by its key, and by the page that it comes from, if one does. Returns the name of the key; an empty
+    /// one where keys are not asked for.
+    pub(super) fn check_key(&self, key: WriteKey, headers: &HeaderMap) -> Result<&str, Problem> {
+        let Some(keys) = &self.keys else { return Ok("") };
         let refuse = |kind, detail| Err(Problem::new(kind, detail));
         let Some(key) = keys.get(&key) else {
             return refuse(Kind::UnknownKey, "no such write key is known here: ask the operator for one");
@@ -134,7 +138,7 @@ impl Access {
             (Some(origins), Some(origin)) if !origins.iter().any(|known| known.0 == origin) => {
                 refuse(Kind::OtherOrigin, "the write key is not for this page: add its origin to the key")
             }
-            _ => Ok(()),
+            _ => Ok(&key.name),
         }
     }
 
@@ -311,19 +315,23 @@ mod tests {
         let access = access(&Token::draw(&mut SystemEntropy).unwrap());
         let check = |key, origin: Option<&str>| {
             let headers = origin.map(|origin| headers(header::ORIGIN, origin)).unwrap_or_default();
-            access.check_key(key, &headers).map_err(|problem| problem.kind())
+            access.check_key(key, &headers).map(str::to_owned).map_err(|problem| problem.kind())
         };
         let (page, other) = (Some("https://app.example"), Some("https://app.example:8443"));
-        assert_eq!(check(WEB, page), Ok(()));
+        let name = |name: &str| Ok(name.to_owned());
+        assert_eq!(check(WEB, page), name("web"));
         assert_eq!(check(WEB, other), Err(Kind::OtherOrigin));
         assert_eq!(check(WEB, Some("null")), Err(Kind::OtherOrigin));
-        assert_eq!((check(WEB, None), check(APP, None), check(APP, other)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(
+            (check(WEB, None), check(APP, None), check(APP, other)),
+            (name("web"), name("app"), name("app"))
+        );
         assert_eq!(check(OLD, Some("https://old.example")), Err(Kind::RevokedKey));
         for unknown in [WriteKey::NONE, WriteKey([4; 16])] {
             assert_eq!(check(unknown, None), Err(Kind::UnknownKey));
         }
         assert_eq!(access.origins().collect::<Vec<_>>(), ["https://app.example"]);
-        assert!(Access::open().check_key(WriteKey::NONE, &HeaderMap::new()).is_ok());
+        assert_eq!(Access::open().check_key(WriteKey::NONE, &HeaderMap::new()), Ok(""));
     }
 
     #[test]

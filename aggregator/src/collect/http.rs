@@ -35,14 +35,23 @@ use super::rates::{Limiter, Neighbourhood};
 use super::settings::{Origins, Settings};
 use super::writer::{Committed, Writer, WriterError};
 use crate::catalog::Catalog;
-use crate::store::{Accepted, Checked, Store};
+use crate::store::{Accepted, Checked, Registries, Selection, Store, Terms};
 
 /// How long a browser may remember which pages may read answers.
 const CORS_AGE_SECONDS: u64 = 86_400;
 
+/// What is asked, and what was: reports may still come under a registry of before.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The metrics.
+    pub catalog: Catalog,
+    /// The registries that were ever served, and this catalog's.
+    pub registries: Registries,
+}
+
 #[derive(Clone)]
 struct App {
-    catalog: Arc<Catalog>,
+    asked: Arc<Asked>,
     store: Arc<dyn Store>,
     published: Published,
     writer: Writer,
@@ -52,16 +61,16 @@ struct App {
     settings: Arc<Settings>,
 }
 
-/// Makes the collector's service: batches are checked against `catalog` and committed by `writer` to
+/// Makes the collector's service: batches are checked against what is `asked` and committed by `writer` to
 /// `store`, and what happens is counted in `metrics`.
 pub fn router(
-    catalog: Arc<Catalog>,
+    asked: Arc<Asked>,
     (store, writer, metrics): (Arc<dyn Store>, Writer, Metrics),
     settings: Settings,
 ) -> Router {
     let app = App {
-        published: Published::new(&catalog),
-        catalog,
+        published: Published::new(&asked.catalog),
+        asked,
         store,
         writer,
         metrics,
@@ -127,11 +136,13 @@ async fn count(app: &App, request: Request) -> Result<Json<Receipt>, Problem> {
     let headers = request.headers().clone();
     let (body, memory) = body::receive(request, &app.memory, settings.limits.body_timeout).await?;
     let batch = Batch::parse(&body)?;
-    settings.access.check_key(batch.key(), &headers)?;
+    let source = settings.access.check_key(batch.key(), &headers)?;
     if !settings.access.is_open() {
         limiter.check_key(batch.key()).map_err(Problem::too_many)?;
     }
-    let Checked { accepted, refused } = Accepted::check(&batch, &app.catalog, &settings.window.open());
+    let Asked { catalog, registries } = &*app.asked;
+    let terms = Terms { catalog, registries, open: settings.window.open(), source };
+    let Checked { accepted, refused } = Accepted::check(&batch, &terms);
     // The accepted reports are a copy; between here and the parsing nothing waits, so there are few of both at a time.
     drop(batch);
     drop(body);
@@ -187,13 +198,13 @@ async fn counts(State(app): State<App>, request: Request) -> Result<Response, Pr
 fn read(store: &dyn Store, wanted: Wanted) -> Result<Response, Problem> {
     let (metric, version) = match wanted {
         Wanted { metric: None, version: None, from: None, to: None } => {
-            return Ok(Json(store.holdings()?).into_response());
+            return Ok(Json(store.holdings(&Selection::all())?).into_response());
         }
         Wanted { metric: Some(metric), version: Some(version), .. } => (metric, version),
         _ => return Err(Problem::new(Kind::BadQuery, "give both metric and version, or nothing")),
     };
     let epochs = wanted.from.unwrap_or(Epoch(0))..=wanted.to.unwrap_or(Epoch(u32::MAX));
-    let counts = store.counts(&metric, version, epochs)?;
+    let counts = store.counts(&metric, version, &Selection::of_epochs(epochs))?;
     let cohort =
         |(cohort, reports): (usize, &u64)| Cohort { reports: *reports, ones: counts.ones(cohort).to_vec() };
     Ok(Json(Sums { cohorts: counts.reports().iter().enumerate().map(cohort).collect() }).into_response())

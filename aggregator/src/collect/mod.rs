@@ -34,7 +34,7 @@ use tokio::net::TcpListener;
 
 pub use self::access::{Access, AccessError, AccessFault, Origin, Token};
 pub use self::clock::{DEFAULT_OPEN_DAYS, Window};
-pub use self::http::router;
+pub use self::http::{Asked, router};
 pub use self::memory::{Held, Memory};
 pub use self::metrics::Metrics;
 pub use self::problem::{Kind, Problem};
@@ -65,7 +65,8 @@ impl Collector {
     /// # Errors
     /// A [`CollectError`] if the store counts a version under other parameters, or the system gives no thread.
     pub fn new(store: Arc<dyn Store>, catalog: Catalog, settings: Settings) -> Result<Self, CollectError> {
-        store.declare(&catalog.definitions().map(AsRef::as_ref).collect::<Vec<_>>())?;
+        store.declare(&catalog)?;
+        let asked = Asked { catalog, registries: store.registries()? };
         let (closed, oldest) = (store.open_from()?, settings.window.oldest());
         if closed > oldest {
             tracing::warn!(%closed, %oldest, "the store has closed newer epochs than the clock tells: their reports are refused; check the clock");
@@ -73,7 +74,7 @@ impl Collector {
         let metrics = Metrics::new();
         let (limits, tls) = (settings.limits, settings.tls.clone());
         let (writer, running) = Writer::start(Arc::clone(&store), settings.window.clone(), metrics.clone())?;
-        let app = router(Arc::new(catalog), (store, writer.clone(), metrics), settings);
+        let app = router(Arc::new(asked), (store, writer.clone(), metrics), settings);
         Ok(Self { app, limits, tls, writer, running })
     }
 

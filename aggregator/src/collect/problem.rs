@@ -158,6 +158,16 @@ const fn describe_reason(reason: Reason) -> (StatusCode, &'static str, &'static 
         Reason::EpochAhead => {
             (StatusCode::BAD_REQUEST, "urn:deniable:problem:epoch-ahead", "The epoch has not begun")
         }
+        Reason::UnknownRegistry => (
+            StatusCode::CONFLICT,
+            "urn:deniable:problem:unknown-registry",
+            "The registry was never served here",
+        ),
+        Reason::ImpossibleTags => (
+            StatusCode::BAD_REQUEST,
+            "urn:deniable:problem:impossible-tags",
+            "The tags are not of their registry",
+        ),
     }
 }
 

@@ -209,6 +209,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::Catalog;
+    use crate::store::{Registries, Terms};
 
     fn accepted() -> Accepted {
         let catalog = Catalog::parse(
@@ -222,7 +223,10 @@ mod tests {
         let mut randomness = Randomness::from_system().unwrap();
         let report = encoder.encode(Value::Choice(0), Epoch(1), &mut randomness).unwrap();
         let body = write_batch(WriteKey::NONE, BatchId([0; 16]), vec![report]).unwrap();
-        Accepted::check(&Batch::parse(&body).unwrap(), &catalog, &(Epoch(1)..=Epoch(1))).accepted
+        let registries = Registries::default();
+        let open = Epoch(1)..=Epoch(1);
+        let terms = Terms { catalog: &catalog, registries: &registries, open, source: "" };
+        Accepted::check(&Batch::parse(&body).unwrap(), &terms).accepted
     }
 
     /// A writer whose commits tell their size and then wait for a word.

@@ -70,6 +70,25 @@ impl Counts {
         &self.ones[cohort * self.bits..][..self.bits]
     }
 
+    /// Adds `reports` of one cohort, of which so many had each bit set.
+    ///
+    /// # Errors
+    /// A [`CountsError`] if there is no such cohort, there are other bits, or one is set in more reports than there are;
+    /// these counts stay as they were.
+    pub fn add(&mut self, cohort: u16, reports: u64, ones: &[u64]) -> Result<(), CountsError> {
+        let (cohorts, bits) = (self.cohorts(), self.bits);
+        let cohort = usize::from(cohort);
+        if cohort >= cohorts || ones.len() != bits {
+            return Err(CountsError::Shape { cohorts, bits, found: ones.len() });
+        }
+        if let Some(bit) = ones.iter().position(|&count| count > reports) {
+            return Err(CountsError::TooManyOnes { cohort, bit, ones: ones[bit], reports });
+        }
+        self.reports[cohort] += reports;
+        self.ones[cohort * bits..][..bits].iter_mut().zip(ones).for_each(|(sum, count)| *sum += count);
+        Ok(())
+    }
+
     /// Adds the counts of other reports to these.
     ///
     /// # Errors

@@ -6,10 +6,26 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use deniable::registry::RegistryHash;
 use deniable::{Batch, BatchId, Encoding, Epoch, MetricId, Params, Section, fits};
-use thiserror::Error;
 
+use super::layout::NO_TAGS;
+use super::public::{Registries, TagFault};
+use super::refusal::{Reason, Refusal};
 use crate::catalog::{Catalog, Definition};
+
+/// What batches are checked against, and where they come from.
+#[derive(Clone, Debug)]
+pub struct Terms<'a> {
+    /// The metrics that are asked.
+    pub catalog: &'a Catalog,
+    /// The registries whose tags are known.
+    pub registries: &'a Registries,
+    /// The epochs that take reports.
+    pub open: RangeInclusive<Epoch>,
+    /// The name of the write key that the batch came under; empty if none was asked for.
+    pub source: &'a str,
+}
 
 /// A batch after its check: what can be counted, and what was refused.
 #[derive(Clone, Debug)]
@@ -51,35 +67,35 @@ impl Refused {
 #[derive(Clone, Debug)]
 pub struct Accepted {
     pub(super) id: BatchId,
+    pub(super) source: Arc<str>,
     pub(super) sections: Vec<AcceptedSection>,
 }
 
-/// The reports of one definition and epoch in an accepted batch.
+/// The reports of one definition, epoch and choice of tags in an accepted batch.
 #[derive(Clone, Debug)]
 pub(super) struct AcceptedSection {
     pub(super) definition: Arc<Definition>,
     pub(super) epoch: Epoch,
+    /// As [`Tags`](super::Tags) display.
+    pub(super) tags: Box<str>,
     /// Cohort in two bytes, little-endian, then the bits; each record has the same length.
     pub(super) records: Vec<u8>,
 }
 
 impl Accepted {
-    /// Checks every report of a batch against its definition and the epochs that are `open`.
-    pub fn check(batch: &Batch<'_>, catalog: &Catalog, open: &RangeInclusive<Epoch>) -> Checked {
+    /// Checks every report of a batch: against its definition, the epochs that are open, and the registry that its tags
+    /// are of.
+    pub fn check(batch: &Batch<'_>, terms: &Terms<'_>) -> Checked {
         let mut refused = Refused::default();
         let mut sections = Vec::with_capacity(batch.sections().len());
         for section in batch.sections() {
-            match find(section, catalog).and_then(|found| check_epoch(section, open).map(|()| found)) {
-                Ok(definition) => {
-                    let accepted = AcceptedSection::check(section, definition, &mut refused);
-                    if !accepted.records.is_empty() {
-                        sections.push(accepted);
-                    }
-                }
+            match AcceptedSection::check(section, terms, &mut refused) {
+                Ok(accepted) if accepted.records.is_empty() => {}
+                Ok(accepted) => sections.push(accepted),
                 Err(refusal) => refused.add(refusal, section.len()),
             }
         }
-        Checked { accepted: Self { id: batch.id(), sections }, refused }
+        Checked { accepted: Self { id: batch.id(), source: terms.source.into(), sections }, refused }
     }
 
     /// The number of reports.
@@ -102,13 +118,22 @@ impl Accepted {
         self.id
     }
 
+    /// The name of the write key that it came under.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     pub(super) fn sections(&self) -> &[AcceptedSection] {
         &self.sections
     }
 }
 
 impl AcceptedSection {
-    fn check(section: &Section<'_>, definition: &Arc<Definition>, refused: &mut Refused) -> Self {
+    /// Notes the reports that do not fit in `refused`, and refuses all together if none can be counted.
+    fn check(section: &Section<'_>, terms: &Terms<'_>, refused: &mut Refused) -> Result<Self, Refusal> {
+        let definition = find(section, terms.catalog)?;
+        check_epoch(section, &terms.open)?;
+        let tags = tags(section, terms.registries)?;
         let mut records = Vec::with_capacity(section.len() * (2 + section.stream().bit_bytes()));
         for (cohort, bits) in section.reports() {
             if fits(definition.params(), cohort, bits) {
@@ -118,7 +143,7 @@ impl AcceptedSection {
                 refused.add(misfit(section.stream().metric(), definition.params(), cohort, bits), 1);
             }
         }
-        Self { definition: Arc::clone(definition), epoch: section.epoch(), records }
+        Ok(Self { definition: Arc::clone(definition), epoch: section.epoch(), tags, records })
     }
 
     /// The cohort and the bits of each report.
@@ -165,6 +190,26 @@ fn check_epoch(section: &Section<'_>, open: &RangeInclusive<Epoch>) -> Result<()
     Ok(())
 }
 
+/// The text of a section's tags, which have their meaning from the registry that it names.
+fn tags(section: &Section<'_>, registries: &Registries) -> Result<Box<str>, Refusal> {
+    let (metric, registry) = (section.stream().metric(), section.registry());
+    if registry == RegistryHash::NONE {
+        return Ok(NO_TAGS.into());
+    }
+    let Some(public) = registries.get(registry) else {
+        return Err(Refusal::UnknownRegistry { metric: metric.clone(), registry });
+    };
+    match public.tags(metric, section.tags()) {
+        Ok(tags) => Ok(tags.to_string().into()),
+        Err(TagFault::Count { found, expected }) => {
+            Err(Refusal::TagCount { metric: metric.clone(), registry, found, expected })
+        }
+        Err(TagFault::Place { name, place, labels }) => {
+            Err(Refusal::TagPlace { metric: metric.clone(), registry, name, place, labels })
+        }
+    }
+}
+
 /// Says why a report does not fit, without saying what it holds.
 fn misfit(metric: &MetricId, params: &Params, cohort: u16, bits: &[u8]) -> Refusal {
     let metric = metric.clone();
@@ -178,151 +223,4 @@ fn misfit(metric: &MetricId, params: &Params, cohort: u16, bits: &[u8]) -> Refus
         return Refusal::Direct { metric, ones };
     }
     Refusal::BitsBeyond { metric, bits: k }
-}
-
-/// A report that is not counted.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// No metric of that name is asked.
-    #[error("metric {metric} is not asked here: add it to the collector's metrics, or stop reporting it")]
-    UnknownMetric {
-        /// The name.
-        metric: MetricId,
-    },
-    /// The metric is asked in other versions.
-    #[error(
-        "metric {metric} is not asked here in version {version}, but in {known}: update the client, or list the version as an older one"
-    )]
-    UnknownVersion {
-        /// The metric.
-        metric: MetricId,
-        /// The version of the reports.
-        version: u32,
-        /// The versions that are asked.
-        known: String,
-    },
-    /// The version is known with other parameters.
-    #[error(
-        "metric {metric} version {version} was reported under parameters {found}, but here they are {expected}: give changed parameters a new version"
-    )]
-    OtherParameters {
-        /// The metric.
-        metric: MetricId,
-        /// Its version.
-        version: u32,
-        /// The fingerprint of the reports.
-        found: String,
-        /// The fingerprint of the definition.
-        expected: String,
-    },
-    /// A cohort that the metric does not have.
-    #[error(
-        "a report to metric {metric} is of cohort {cohort}, but its {cohorts} cohorts are counted from 0: correct the client"
-    )]
-    Cohort {
-        /// The metric.
-        metric: MetricId,
-        /// The cohort of the report.
-        cohort: u16,
-        /// m.
-        cohorts: usize,
-    },
-    /// Bits set where a report has none.
-    #[error("a report to metric {metric} sets bits beyond its {bits}: leave the unused places 0")]
-    BitsBeyond {
-        /// The metric.
-        metric: MetricId,
-        /// k.
-        bits: usize,
-    },
-    /// A direct report that does not name exactly one value.
-    #[error(
-        "a report to metric {metric} sets {ones} bits, but the direct encoding sets exactly 1: correct the client"
-    )]
-    Direct {
-        /// The metric.
-        metric: MetricId,
-        /// The bits that are set.
-        ones: u32,
-    },
-    /// The epoch takes no reports any more.
-    #[error(
-        "a report to metric {metric} is of epoch {epoch}, but the oldest that is still open is {oldest} (days since 1970-01-01): drop it"
-    )]
-    EpochClosed {
-        /// The metric.
-        metric: MetricId,
-        /// The epoch of the report.
-        epoch: Epoch,
-        /// The oldest open epoch.
-        oldest: Epoch,
-    },
-    /// The epoch has not begun.
-    #[error(
-        "a report to metric {metric} is of epoch {epoch}, but the newest that has begun is {newest} (days since 1970-01-01): correct the device's clock"
-    )]
-    EpochAhead {
-        /// The metric.
-        metric: MetricId,
-        /// The epoch of the report.
-        epoch: Epoch,
-        /// The newest open epoch.
-        newest: Epoch,
-    },
-}
-
-impl Refusal {
-    /// Its reason.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::UnknownMetric { .. } => Reason::UnknownMetric,
-            Self::UnknownVersion { .. } => Reason::UnknownVersion,
-            Self::OtherParameters { .. } => Reason::OtherParameters,
-            Self::Cohort { .. } | Self::BitsBeyond { .. } | Self::Direct { .. } => Reason::ImpossibleReport,
-            Self::EpochClosed { .. } => Reason::EpochClosed,
-            Self::EpochAhead { .. } => Reason::EpochAhead,
-        }
-    }
-}
-
-/// Why reports are refused. The names are part of the protocol and stay as they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// The metric is not asked here.
-    UnknownMetric,
-    /// The metric is not asked in that version.
-    UnknownVersion,
-    /// The metric version is asked with other parameters.
-    OtherParameters,
-    /// The report is none that its metric can have.
-    ImpossibleReport,
-    /// The epoch takes no reports any more.
-    EpochClosed,
-    /// The epoch has not begun.
-    EpochAhead,
-}
-
-impl Reason {
-    /// Every reason, in the order of their places.
-    pub const ALL: [Self; 6] = [
-        Self::UnknownMetric,
-        Self::UnknownVersion,
-        Self::OtherParameters,
-        Self::ImpossibleReport,
-        Self::EpochClosed,
-        Self::EpochAhead,
-    ];
-
-    /// The stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UnknownMetric => "unknown-metric",
-            Self::UnknownVersion => "unknown-version",
-            Self::OtherParameters => "other-parameters",
-            Self::ImpossibleReport => "impossible-report",
-            Self::EpochClosed => "epoch-closed",
-            Self::EpochAhead => "epoch-ahead",
-        }
-    }
 }

@@ -1,24 +1,26 @@
 //! The store on disk, on redb.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::ops::RangeInclusive;
+mod commit;
+mod ids;
+mod migrate;
+mod read;
+mod verify;
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use deniable::{Epoch, Fingerprint, MetricId, Params};
+use deniable::{Epoch, MetricId, Params};
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, TableHandle, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, WriteTransaction,
 };
 
-use super::accepted::{Accepted, AcceptedSection};
+pub use self::verify::Verified;
+use super::accepted::Accepted;
 use super::layout::{
-    self, COUNTS, FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, IDS, META, NEW_FILE, Row, SPAN_EPOCHS, STREAMS, TOTALS,
+    FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, META, NEW_FILE, REGISTRIES, REPORTS, ROWS, STREAMS, TOTALS,
 };
-use super::{Holding, Outcome, Store, StoreError, Streams};
-use crate::catalog::Definition;
-use crate::decode::Counts;
+use super::{Holding, Outcome, Place, Registries, Selection, Store, StoreError, Streams, Sums};
+use crate::catalog::Catalog;
 
 /// Memory for pages of the database. The rows that are being counted are few; ids are looked up at random.
 const CACHE_BYTES: usize = 128 << 20;
@@ -52,7 +54,7 @@ impl DiskStore {
         Self::open(dir)
     }
 
-    /// Opens the store in `dir`.
+    /// Opens the store in `dir`. One of an older format becomes one of this format first, in one step.
     ///
     /// # Errors
     /// As [`DiskStore::create`], and [`StoreError::NoStore`] if there is none.
@@ -63,7 +65,7 @@ impl DiskStore {
         }
         let db = builder().open(&file);
         let store = Self { db: db.map_err(|error| cannot_open(dir, error))?, dir: dir.to_owned() };
-        store.check_format()?;
+        store.bring_to_format()?;
         Ok(store)
     }
 
@@ -87,60 +89,6 @@ impl DiskStore {
         Ok(store)
     }
 
-    /// Reads everything that is stored, and compares each sum with its parts.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`] if something is not as it was written.
-    pub fn verify(mut self) -> Result<Verified, StoreError> {
-        match self.db.check_integrity() {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(
-                    self.damaged("a page that differs from its checksum, or the list of free pages".into())
-                );
-            }
-            Err(error) => return Err(cannot_open(&self.dir, error)),
-        }
-        let txn = self.read()?;
-        let mut sums = BTreeMap::<(MetricId, u32, Epoch), u64>::new();
-        let mut rows = 0;
-        for ((metric, version), params) in self.streams_held(&txn)? {
-            let mut beyond = None;
-            self.rows(
-                &txn,
-                &metric,
-                version,
-                params.bits(),
-                &(Epoch(0)..=Epoch(u32::MAX)),
-                |epoch, cohort, row| {
-                    rows += 1;
-                    *sums.entry((metric.clone(), version, epoch)).or_default() += row.reports;
-                    beyond = beyond.or((usize::from(cohort) >= params.cohorts()).then_some(cohort));
-                },
-            )?;
-            if let Some(cohort) = beyond {
-                return Err(self.damaged(format!("a row of {metric} version {version} for cohort {cohort}")));
-            }
-        }
-        let all_rows = self.run(|| Ok(txn.open_table(COUNTS)?.len()?))?;
-        if all_rows != rows {
-            return Err(self.damaged(format!("{} rows of metrics that are not declared", all_rows - rows)));
-        }
-        let totals =
-            self.holdings()?.into_iter().map(|held| ((held.metric, held.version, held.epoch), held.reports));
-        if totals.collect::<BTreeMap<_, _>>() != sums {
-            return Err(self.damaged("a total that is not the sum of its rows".into()));
-        }
-        let batch_ids = self.run(|| {
-            let mut ids = 0;
-            for table in txn.list_tables()?.filter(|table| layout::last_epoch(table.name()).is_some()) {
-                ids += txn.open_table(layout::ids(table.name()))?.len()?;
-            }
-            Ok(ids)
-        })?;
-        Ok(Verified { reports: sums.values().sum(), rows, batch_ids })
-    }
-
     /// Gives back the space that is free inside.
     ///
     /// # Errors
@@ -160,7 +108,7 @@ impl DiskStore {
         if is_new {
             store.write_tables()?;
         } else {
-            store.check_format()?;
+            store.bring_to_format()?;
         }
         Ok(store)
     }
@@ -170,13 +118,15 @@ impl DiskStore {
         self.run(|| {
             txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
             txn.open_table(STREAMS)?;
-            txn.open_table(COUNTS)?;
+            txn.open_table(REGISTRIES)?;
+            txn.open_table(ROWS)?;
             txn.open_table(TOTALS)?;
+            txn.open_table(REPORTS)?;
             Ok(txn.commit()?)
         })
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
+    fn bring_to_format(&self) -> Result<(), StoreError> {
         let format = self.run(|| {
             let table = self.db.begin_read()?.open_table(META)?;
             Ok(table.get(FORMAT_KEY)?.map(|format| format.value()))
@@ -184,154 +134,13 @@ impl DiskStore {
         let dir = self.dir.clone();
         match format {
             Ok(Some(FORMAT)) => Ok(()),
+            Ok(Some(1)) => self.migrate_from_format_1(),
             Ok(Some(found)) => Err(StoreError::Format { dir, found }),
             Err(StoreError::Database { source, .. }) if is_io(&source) => {
                 Err(StoreError::Database { dir, source })
             }
             Ok(None) | Err(_) => Err(StoreError::NotOurs { dir, found: FILE.to_owned() }),
         }
-    }
-
-    fn insert_stream(&self, txn: &WriteTransaction, definition: &Definition) -> Result<(), StoreError> {
-        let stream = definition.stream();
-        let params = serde_json::to_string(definition.params()).expect("parameters have a JSON form");
-        self.run(|| {
-            let key = (stream.metric().as_str(), stream.version());
-            txn.open_table(STREAMS)?.insert(key, (&stream.fingerprint().0, params.as_str()))?;
-            Ok(())
-        })
-    }
-
-    /// Closes the epochs before `open_from` and forgets the ids that only they need. Returns the oldest epoch that is
-    /// open now, and whether that has changed.
-    fn close(&self, txn: &WriteTransaction, open_from: Epoch) -> Result<(Epoch, bool), StoreError> {
-        self.run(|| {
-            let mut meta = txn.open_table(META)?;
-            let floor = meta.get(FLOOR_KEY)?.map_or(0, |floor| floor.value());
-            if open_from.0 <= floor {
-                return Ok((Epoch(floor), false));
-            }
-            meta.insert(FLOOR_KEY, open_from.0)?;
-            for table in txn.list_tables()?.collect::<Vec<_>>() {
-                if layout::last_epoch(table.name()).is_some_and(|last| last < open_from.0) {
-                    txn.delete_table(table)?;
-                }
-            }
-            Ok((open_from, true))
-        })
-    }
-
-    /// Decides of each batch whether it is counted, and notes the ids of those that are.
-    fn insert_ids(
-        &self,
-        txn: &WriteTransaction,
-        batches: &[Accepted],
-        open_from: Epoch,
-    ) -> Result<Vec<Outcome>, StoreError> {
-        self.run(|| {
-            let mut spans = Spans::open(txn)?;
-            let mut outcomes = Vec::with_capacity(batches.len());
-            for batch in batches {
-                let outcome = match batch.epochs() {
-                    _ if spans.contain(&batch.id().0)? => Outcome::Duplicate,
-                    Some((oldest, _)) if oldest < open_from => Outcome::Closed,
-                    epochs => {
-                        let newest = epochs.map_or(open_from, |(_, newest)| newest);
-                        spans.insert(txn, newest, &batch.id().0)?;
-                        Outcome::Counted
-                    }
-                };
-                outcomes.push(outcome);
-            }
-            Ok(outcomes)
-        })
-    }
-
-    /// Adds reports to their rows. Each row is read and written once, in the order of its key, whatever the order
-    /// and number of the batches.
-    fn add(&self, txn: &WriteTransaction, sections: &[&AcceptedSection]) -> Result<(), StoreError> {
-        let mut by_stream = BTreeMap::<_, Vec<&AcceptedSection>>::new();
-        for section in sections {
-            by_stream.entry((section.definition.stream(), section.epoch)).or_default().push(section);
-        }
-        let streams = self.run(|| Ok(txn.open_table(STREAMS)?))?;
-        let mut counts = self.run(|| Ok(txn.open_table(COUNTS)?))?;
-        let mut totals = self.run(|| Ok(txn.open_table(TOTALS)?))?;
-        let (mut row, mut bytes) = (Row::default(), Vec::new());
-        for ((stream, epoch), sections) in by_stream {
-            let (metric, version) = (stream.metric().as_str(), stream.version());
-            let stored = self.run(|| Ok(streams.get((metric, version))?.map(|held| *held.value().0)))?;
-            if stored != Some(stream.fingerprint().0) {
-                let (dir, metric) = (self.dir.clone(), stream.metric().clone());
-                return Err(StoreError::OtherParameters { dir, metric, version });
-            }
-            let mut records: Vec<_> = sections.iter().flat_map(|section| section.records()).collect();
-            records.sort_unstable_by_key(|&(cohort, _)| cohort);
-            self.run(|| {
-                let key = (metric, version, epoch.0);
-                let total = totals.get(key)?.map_or(0, |total| total.value()) + records.len() as u64;
-                Ok(totals.insert(key, total).map(drop)?)
-            })?;
-            for reports in records.chunk_by(|a, b| a.0 == b.0) {
-                let key = (metric, version, epoch.0, reports[0].0);
-                match self.run(|| Ok(counts.get(key)?))? {
-                    Some(stored) => row
-                        .read(stream.bits(), stored.value())
-                        .ok_or_else(|| self.damaged(format!("the row {key:?}")))?,
-                    None => row.clear(stream.bits()),
-                }
-                row.add(reports.iter().map(|(_, bits)| *bits));
-                row.write(&mut bytes);
-                self.run(|| Ok(counts.insert(key, bytes.as_slice()).map(drop)?))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn streams_held(&self, txn: &ReadTransaction) -> Result<Streams, StoreError> {
-        let raw = self.run(|| {
-            let mut raw = Vec::new();
-            for entry in txn.open_table(STREAMS)?.iter()? {
-                let (key, value) = entry?;
-                let ((metric, version), (fingerprint, params)) = (key.value(), value.value());
-                raw.push((metric.to_owned(), version, Fingerprint(*fingerprint), params.to_owned()));
-            }
-            Ok(raw)
-        })?;
-        raw.into_iter()
-            .map(|(name, version, fingerprint, params)| {
-                let metric = MetricId::new(&name).ok();
-                let params = serde_json::from_str(&params).ok();
-                metric
-                    .zip(params)
-                    .filter(|(_, params): &(_, Params)| params.fingerprint() == fingerprint)
-                    .map(|(metric, params)| ((metric, version), params))
-                    .ok_or_else(|| self.damaged(format!("the entry of metric {name:?} version {version}")))
-            })
-            .collect()
-    }
-
-    fn rows(
-        &self,
-        txn: &ReadTransaction,
-        metric: &MetricId,
-        version: u32,
-        bits: usize,
-        epochs: &RangeInclusive<Epoch>,
-        mut each: impl FnMut(Epoch, u16, &Row),
-    ) -> Result<(), StoreError> {
-        let name = metric.as_str();
-        let keys = (name, version, epochs.start().0, 0)..=(name, version, epochs.end().0, u16::MAX);
-        let range = self.run(|| Ok(txn.open_table(COUNTS)?.range(keys)?))?;
-        let mut row = Row::default();
-        for entry in range {
-            let (key, value) = self.run(|| Ok(entry?))?;
-            let (_, _, epoch, cohort) = key.value();
-            row.read(bits, value.value())
-                .ok_or_else(|| self.damaged(format!("the row {:?}", key.value())))?;
-            each(Epoch(epoch), cohort, &row);
-        }
-        Ok(())
     }
 
     fn begin(&self) -> Result<WriteTransaction, StoreError> {
@@ -357,39 +166,12 @@ impl DiskStore {
 }
 
 impl Store for DiskStore {
-    fn declare(&self, definitions: &[&Definition]) -> Result<(), StoreError> {
-        let held = self.streams_held(&self.read()?)?;
-        let txn = self.begin()?;
-        for definition in definitions {
-            let stream = definition.stream();
-            let key = (stream.metric().clone(), stream.version());
-            match held.get(&key) {
-                Some(params) if params == definition.params() => {}
-                Some(_) => {
-                    let (metric, version) = key;
-                    return Err(StoreError::OtherParameters { dir: self.dir.clone(), metric, version });
-                }
-                None => self.insert_stream(&txn, definition)?,
-            }
-        }
-        self.run(|| Ok(txn.commit()?))
+    fn declare(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        self.insert_catalog(catalog)
     }
 
     fn commit(&self, batches: &[Accepted], open_from: Epoch) -> Result<Vec<Outcome>, StoreError> {
-        let txn = self.begin()?;
-        let (open_from, closed) = self.close(&txn, open_from)?;
-        let outcomes = self.insert_ids(&txn, batches, open_from)?;
-        let fresh: Vec<_> = batches
-            .iter()
-            .zip(&outcomes)
-            .filter(|(_, outcome)| **outcome == Outcome::Counted)
-            .flat_map(|(batch, _)| batch.sections())
-            .collect();
-        if closed || !fresh.is_empty() {
-            self.add(&txn, &fresh)?;
-            self.run(|| Ok(txn.commit()?))?;
-        }
-        Ok(outcomes)
+        self.commit_group(batches, open_from)
     }
 
     fn open_from(&self) -> Result<Epoch, StoreError> {
@@ -404,109 +186,40 @@ impl Store for DiskStore {
         file.map(|file| file.len()).map_err(|source| StoreError::Io { dir: self.dir.clone(), source })
     }
 
-    fn holdings(&self) -> Result<Vec<Holding>, StoreError> {
-        let raw = self.run(|| {
-            let mut raw = Vec::new();
-            for entry in self.db.begin_read()?.open_table(TOTALS)?.iter()? {
-                let (key, reports) = entry?;
-                let (metric, version, epoch) = key.value();
-                raw.push((metric.to_owned(), version, Epoch(epoch), reports.value()));
-            }
-            Ok(raw)
-        })?;
-        raw.into_iter()
-            .map(|(name, version, epoch, reports)| match MetricId::new(&name) {
-                Ok(metric) => Ok(Holding { metric, version, epoch, reports }),
-                Err(_) => Err(self.damaged(format!("the total of metric {name:?}"))),
-            })
-            .collect()
+    fn holdings(&self, selection: &Selection) -> Result<Vec<Holding>, StoreError> {
+        self.holdings_in(&self.read()?, selection)
     }
 
     fn streams(&self) -> Result<Streams, StoreError> {
-        self.streams_held(&self.read()?)
+        self.streams_in(&self.read()?)
     }
 
-    fn counts(
+    fn registries(&self) -> Result<Registries, StoreError> {
+        self.registries_in(&self.read()?)
+    }
+
+    fn params(&self, metric: &MetricId, version: u32) -> Result<Params, StoreError> {
+        self.params_in(&self.read()?, metric, version)
+    }
+
+    fn each_row(
         &self,
         metric: &MetricId,
         version: u32,
-        epochs: RangeInclusive<Epoch>,
-    ) -> Result<Counts, StoreError> {
-        let txn = self.read()?;
-        let key = (metric.clone(), version);
-        let Some(params) = self.streams_held(&txn)?.remove(&key) else {
-            return Err(StoreError::UnknownStream { dir: self.dir.clone(), metric: key.0, version });
-        };
-        let k = params.bits();
-        let (mut reports, mut ones) = (vec![0; params.cohorts()], vec![0; params.cohorts() * k]);
-        let mut beyond = None;
-        self.rows(&txn, metric, version, k, &epochs, |_, cohort, row| {
-            let Some(total) = reports.get_mut(usize::from(cohort)) else {
-                beyond = Some(cohort);
-                return;
-            };
-            *total += row.reports;
-            let sums = &mut ones[usize::from(cohort) * k..][..k];
-            sums.iter_mut().zip(&row.ones).for_each(|(sum, count)| *sum += count);
-        })?;
-        if let Some(cohort) = beyond {
-            return Err(self.damaged(format!("a row of {metric} version {version} for cohort {cohort}")));
-        }
-        Ok(Counts::new(k, reports, ones).expect("no row has a bit in more reports than there are"))
-    }
-}
-
-/// What a sound store holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// Reports that are counted.
-    pub reports: u64,
-    /// Rows of sums.
-    pub rows: u64,
-    /// Ids of batches that would be recognized.
-    pub batch_ids: u64,
-}
-
-/// The tables of batch ids.
-struct Spans<'txn>(BTreeMap<String, redb::Table<'txn, &'static [u8; 16], ()>>);
-
-impl<'txn> Spans<'txn> {
-    fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
-        let mut spans = BTreeMap::new();
-        for table in txn.list_tables()? {
-            let name = table.name();
-            if layout::last_epoch(name).is_some() {
-                spans.insert(name.to_owned(), txn.open_table(layout::ids(name))?);
-            }
-        }
-        Ok(Self(spans))
+        selection: &Selection,
+        show: &mut dyn FnMut(&Place<'_>, &Sums<'_>),
+    ) -> Result<(), StoreError> {
+        self.each_row_in(&self.read()?, (metric, version), selection, show)
     }
 
-    fn contain(&self, id: &[u8; 16]) -> Result<bool, redb::Error> {
-        for table in self.0.values() {
-            if table.get(id)?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn insert(
-        &mut self,
-        txn: &'txn WriteTransaction,
-        newest: Epoch,
-        id: &[u8; 16],
-    ) -> Result<(), redb::Error> {
-        let name = format!("{IDS}{}", newest.0 / SPAN_EPOCHS);
-        let table = match self.0.entry(name) {
-            Entry::Occupied(held) => held.into_mut(),
-            Entry::Vacant(free) => {
-                let table = txn.open_table(layout::ids(free.key()))?;
-                free.insert(table)
-            }
-        };
-        table.insert(id, ())?;
-        Ok(())
+    fn each_report(
+        &self,
+        metric: &MetricId,
+        version: u32,
+        selection: &Selection,
+        show: &mut dyn FnMut(&Place<'_>, &[u8], u64),
+    ) -> Result<(), StoreError> {
+        self.each_report_in(&self.read()?, (metric, version), selection, show)
     }
 }
 

@@ -1,17 +1,19 @@
 //! The store on a disk that fails: any operation may be its last, and a power cut keeps any part of what was
 //! written since the last sync.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
 use deniable::{BatchId, Epoch, MetricId};
+use flate2::read::GzDecoder;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use redb::StorageBackend;
 
 use super::accepted::{Accepted, AcceptedSection};
 use super::disk::DiskStore;
-use super::{Outcome, Store};
+use super::layout::NO_TAGS;
+use super::{Outcome, Selection, Store};
 use crate::catalog::Catalog;
 
 /// What fails, once the disk's operations are used up.
@@ -147,9 +149,14 @@ fn planted(n: u16, catalog: &Catalog) -> Accepted {
     let mut record = (n / 256).to_le_bytes().to_vec();
     record.extend([0; 32]);
     record[2 + usize::from(n % 256 / 8)] = 1 << (n % 8);
-    let section =
-        |epoch| AcceptedSection { definition: Arc::clone(definition), epoch, records: record.clone() };
-    Accepted { id: BatchId(u128::from(n).to_le_bytes()), sections: EPOCHS.map(section).to_vec() }
+    let section = |epoch| AcceptedSection {
+        definition: Arc::clone(definition),
+        epoch,
+        tags: NO_TAGS.into(),
+        records: record.clone(),
+    };
+    let id = BatchId(u128::from(n).to_le_bytes());
+    Accepted { id, source: "".into(), sections: EPOCHS.map(section).to_vec() }
 }
 
 /// Commits groups of batches until the disk fails, and says which were acknowledged; none if it failed while it was
@@ -158,7 +165,7 @@ fn commit_until_the_fault(disk: &Arc<Mutex<Disk>>, first: u16) -> (Vec<u16>, u16
     let catalog = catalog();
     let (mut acknowledged, mut next) = (Vec::new(), first);
     let Ok(store) = DiskStore::on(Backend(Arc::clone(disk))) else { return (acknowledged, next) };
-    if store.declare(&[catalog.definitions().next().unwrap().as_ref()]).is_err() {
+    if store.declare(&catalog).is_err() {
         return (acknowledged, next);
     }
     loop {
@@ -178,9 +185,9 @@ fn check(image: Vec<u8>, acknowledged: &[u16], sent: u16) -> Result<Vec<u8>, Str
     let disk = Arc::new(Mutex::new(Disk::of(image, u32::MAX, Fault::Full)));
     let store = DiskStore::on(Backend(Arc::clone(&disk))).map_err(|error| format!("{error:?}"))?;
     let catalog = catalog();
-    store.declare(&[catalog.definitions().next().unwrap().as_ref()]).map_err(|error| format!("{error:?}"))?;
+    store.declare(&catalog).map_err(|error| format!("{error:?}"))?;
     let pick = MetricId::new("pick").unwrap();
-    let counts = EPOCHS.map(|epoch| store.counts(&pick, 1, epoch..=epoch).unwrap());
+    let counts = EPOCHS.map(|epoch| store.counts(&pick, 1, &Selection::of_epochs(epoch..=epoch)).unwrap());
     // What was counted is known by its id, and what was not can be sent again.
     let batches: Vec<_> = (0..sent).map(|n| planted(n, &catalog)).collect();
     let outcomes = store.commit(&batches, Epoch(90)).unwrap();
@@ -197,7 +204,7 @@ fn check(image: Vec<u8>, acknowledged: &[u16], sent: u16) -> Result<Vec<u8>, Str
             ));
         }
     }
-    let held: u64 = store.holdings().unwrap().iter().map(|holding| holding.reports).sum();
+    let held: u64 = store.holdings(&Selection::all()).unwrap().iter().map(|holding| holding.reports).sum();
     if held != 2 * u64::from(sent) {
         return Err(format!("after all {sent} batches {held} reports are held"));
     }
@@ -246,6 +253,58 @@ fn after_a_power_cut_each_acknowledged_batch_is_counted_once_and_no_other_twice(
 #[test]
 fn after_a_full_disk_each_acknowledged_batch_is_counted_once_and_no_other_twice() {
     survive(Fault::Full);
+}
+
+/// The database of a store of format 1 that `tests/collector/fixture.rs` describes.
+fn store_of_format_1() -> Vec<u8> {
+    let mut image = Vec::new();
+    let packed = include_bytes!("../../tests/data/store-1.redb.gz");
+    GzDecoder::new(&packed[..]).read_to_end(&mut image).unwrap();
+    image
+}
+
+/// Everything that a store tells.
+fn told(image: Vec<u8>) -> Result<String, String> {
+    let disk = Arc::new(Mutex::new(Disk::of(image, u32::MAX, Fault::Full)));
+    let store = DiskStore::on(Backend(disk)).map_err(|error| format!("{error:?}"))?;
+    let streams = store.streams().map_err(|error| format!("{error:?}"))?;
+    let counts: Vec<_> = streams
+        .keys()
+        .map(|(metric, version)| store.counts(metric, *version, &Selection::all()).unwrap())
+        .collect();
+    let holdings = store.holdings(&Selection::all()).unwrap();
+    let said = format!("{:?} {holdings:?} {counts:?}", store.open_from().unwrap());
+    Ok(format!("{said} {:?}", store.verify().map_err(|error| format!("{error:?}"))?))
+}
+
+/// Ends the change of format after each of its operations in turn, and gives back what is told of what is left.
+fn interrupted_migrations(fault: Fault) -> Vec<Result<String, String>> {
+    let mut chance = ChaCha8Rng::seed_from_u64(7);
+    let mut left = Vec::new();
+    for operations in 0.. {
+        let disk = Arc::new(Mutex::new(Disk::of(store_of_format_1(), operations, fault)));
+        let opened = DiskStore::on(Backend(Arc::clone(&disk)));
+        let is_whole = opened.is_ok() && disk.lock().unwrap().operations_left > 0;
+        drop(opened);
+        left.push(told(disk.lock().unwrap().after_fault(&mut chance)));
+        if is_whole {
+            break;
+        }
+    }
+    left
+}
+
+#[test]
+fn a_change_of_format_that_ends_anywhere_leaves_a_store_that_opens_with_all_it_had() {
+    let whole = told(store_of_format_1()).unwrap();
+    assert!(whole.contains("batch_ids: 12"), "{whole}");
+    for fault in [Fault::PowerCut, Fault::Full] {
+        let left = interrupted_migrations(fault);
+        assert!(left.len() > 20, "the test tried too little: {} operations", left.len());
+        for (operations, told) in left.into_iter().enumerate() {
+            assert_eq!(told.as_ref(), Ok(&whole), "{fault:?} after {operations} operations");
+        }
+    }
 }
 
 /// The twin: a disk that forgets what it said it has synced loses batches, and that is noticed.

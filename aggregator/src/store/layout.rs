@@ -1,6 +1,6 @@
 //! The store on disk, to the byte.
 //!
-//! # Format 1
+//! # Format 2
 //! A store is a directory that holds `store.redb`, a database of redb, and nothing else of ours. While it is being
 //! made, the file is called `store.redb.new`; its rename is the moment from which the store exists.
 //! redb keeps keys in the order of their parts, text by its bytes.
@@ -10,27 +10,47 @@
 //! | `deniable` | `"format"` | the format's number, u32 |
 //! | | `"open-from"` | the oldest epoch that takes reports, u32; all take them if it is missing |
 //! | `streams` | metric (text), version (u32) | fingerprint of the parameters (8 bytes), the parameters as JSON (text) |
+//! | `registries` | hash of a registry that was served (8 bytes) | its catalog (bytes), what it shows in the clear as JSON (text), see below |
 //! | `batches-S` | batch id (16 bytes) | nothing |
-//! | `counts` | metric (text), version (u32), epoch (u32), cohort (u16) | a row, see below |
-//! | `totals` | metric (text), version (u32), epoch (u32) | the reports of all its rows, u64 |
+//! | `rows` | metric (text), version (u32), epoch (u32), source (text), tags (text), cohort (u16) | a row, see below |
+//! | `totals-2` | metric (text), version (u32), epoch (u32), source (text), tags (text) | the reports of all its rows, u64 |
+//! | `reports` | metric (text), version (u32), epoch (u32), source (text), tags (text), cohort (u16), bits (⌈k/8⌉ bytes) | how many such reports there are, u64 |
 //!
 //! A batch id lies in the table of its newest counted epoch e: S = ⌊e/16⌋ in decimal. The table is dropped when all
 //! its epochs are closed.
 //!
+//! The source is the name of the write key under which reports came, empty if there was none. Tags are a JSON object
+//! without blanks that gives each public tag its label, names ascending; `{}` if there are none.
+//!
 //! A row has 8 · (1 + k) bytes, all u64 little-endian: the number of reports, then for each bit from 0 to k − 1 the
 //! number of reports in which it was set. A cohort without reports has no row.
 //!
+//! `reports` holds what came to metrics that keep their reports, equal reports together, so that their order is gone.
+//! The same reports are in the rows.
+//!
+//! What a registry shows is `{"tags":[[name,[label,…]],…],"untagged":[metric,…]}`: its tags in order, each with its labels
+//! in order, and the metrics beside which it shows none.
+//!
+//! # Format 1
+//! Had, in place of `rows` and `totals-2`, the tables `counts` and `totals` with the same values under keys without
+//! source and tags, and neither `registries` nor `reports`. When such a store is opened, what it holds moves to the
+//! empty source and no tags, in one transaction; older programs cannot open it then.
+//!
 //! # What is not there
-//! No report, no time but epochs, and nothing that leads from a batch id to counts: after its commit a batch is part
-//! of sums. redb reuses freed pages late, so a copy of the file can hold earlier sums
-//! beside the current ones; protect the file as you would protect the reports on their way.
+//! No time but epochs, no report but those of metrics that keep them, and nothing that leads from a batch id to counts:
+//! after its commit a batch is part of sums. redb reuses freed pages late, so the file can hold earlier sums and earlier
+//! numbers of kept reports beside the current ones. [`DiskStore::compact`](super::DiskStore::compact) says what becomes of
+//! them. Protect the file as you would protect the reports on their way.
 
 use redb::TableDefinition;
 
 use super::fold::add_reports;
 
+/// The text of no tags.
+pub(super) const NO_TAGS: &str = "{}";
+
 /// The format that this program writes and reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// The key of the format's number.
 pub(super) const FORMAT_KEY: &str = "format";
 /// The key of the oldest epoch that takes reports.
@@ -45,14 +65,31 @@ pub(super) const FILE: &str = "store.redb";
 /// The database while it is being made.
 pub(super) const NEW_FILE: &str = "store.redb.new";
 
-/// Metric, version, epoch and cohort.
-pub(super) type RowKey<'a> = (&'a str, u32, u32, u16);
+/// Metric, version, epoch, source and tags.
+pub(super) type PlaceKey<'a> = (&'a str, u32, u32, &'a str, &'a str);
+/// Metric, version, epoch, source, tags and cohort.
+pub(super) type RowKey<'a> = (&'a str, u32, u32, &'a str, &'a str, u16);
+/// Metric, version, epoch, source, tags, cohort and bits.
+pub(super) type ReportKey<'a> = (&'a str, u32, u32, &'a str, &'a str, u16, &'a [u8]);
 
 pub(super) const META: TableDefinition<'_, &str, u32> = TableDefinition::new("deniable");
 pub(super) const STREAMS: TableDefinition<'_, (&str, u32), (&[u8; 8], &str)> =
     TableDefinition::new("streams");
-pub(super) const COUNTS: TableDefinition<'_, RowKey<'static>, &[u8]> = TableDefinition::new("counts");
-pub(super) const TOTALS: TableDefinition<'_, (&str, u32, u32), u64> = TableDefinition::new("totals");
+pub(super) const REGISTRIES: TableDefinition<'_, &[u8; 8], (&[u8], &str)> =
+    TableDefinition::new("registries");
+pub(super) const ROWS: TableDefinition<'_, RowKey<'static>, &[u8]> = TableDefinition::new("rows");
+pub(super) const TOTALS: TableDefinition<'_, PlaceKey<'static>, u64> = TableDefinition::new("totals-2");
+pub(super) const REPORTS: TableDefinition<'_, ReportKey<'static>, u64> = TableDefinition::new("reports");
+
+/// The tables of format 1 whose keys were shorter.
+pub(super) mod format_1 {
+    use redb::TableDefinition;
+
+    pub(in crate::store) const COUNTS: TableDefinition<'_, (&str, u32, u32, u16), &[u8]> =
+        TableDefinition::new("counts");
+    pub(in crate::store) const TOTALS: TableDefinition<'_, (&str, u32, u32), u64> =
+        TableDefinition::new("totals");
+}
 
 /// The table of batch ids of that name.
 pub(super) fn ids(name: &str) -> TableDefinition<'_, &'static [u8; 16], ()> {

@@ -1,17 +1,16 @@
 //! A store in memory, for tests of what is built on a store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use deniable::{BatchId, Epoch, MetricId};
+use deniable::{BatchId, Epoch, MetricId, Params};
 
 use super::accepted::Accepted;
 use super::fold::add_reports;
-use super::{Holding, Outcome, Store, StoreError, Streams};
-use crate::catalog::Definition;
-use crate::decode::Counts;
+use super::public::{Public, Tags};
+use super::{Holding, Outcome, Place, Registries, Selection, Store, StoreError, Streams, Sums};
+use crate::catalog::{Catalog, Definition};
 
 /// A store that ends with the process.
 #[derive(Debug, Default)]
@@ -20,16 +19,23 @@ pub struct MemoryStore(Mutex<Content>);
 #[derive(Debug, Default)]
 struct Content {
     streams: Streams,
+    registries: Registries,
     /// As [`Epoch`].
     open_from: u32,
     /// With the newest epoch that a batch counts.
     ids: BTreeSet<(Epoch, BatchId)>,
     /// Reports, and those of them that set each bit.
     rows: BTreeMap<RowKey, (u64, Vec<u64>)>,
+    /// Reports that are kept, with their bits, and how many equal ones there are.
+    reports: BTreeMap<(RowKey, Vec<u8>), u64>,
 }
 
-/// Metric, version, epoch and cohort.
-type RowKey = (MetricId, u32, Epoch, u16);
+/// Metric, version, epoch, source, tags and cohort.
+type RowKey = (MetricId, u32, Epoch, String, Tags, u16);
+
+fn place((_, _, epoch, source, tags, cohort): &RowKey) -> Place<'_> {
+    Place { epoch: *epoch, source, tags, cohort: *cohort }
+}
 
 impl MemoryStore {
     /// The content, whether or not somebody panicked with it: each change of it is complete.
@@ -41,11 +47,18 @@ impl MemoryStore {
 impl Content {
     fn add(&mut self, batch: &Accepted) {
         for section in batch.sections() {
-            let stream = section.definition.stream();
+            let (stream, source) = (section.definition.stream(), batch.source().to_owned());
+            let tags = Tags::parse(&section.tags).expect("the tags of a checked section are canonical");
+            let place = (stream.metric().clone(), stream.version(), section.epoch, source, tags);
             for (cohort, bits) in section.records() {
-                let key = (stream.metric().clone(), stream.version(), section.epoch, cohort);
-                let (reports, ones) = self.rows.entry(key).or_insert_with(|| (0, vec![0; stream.bits()]));
+                let (metric, version, epoch, source, tags) = place.clone();
+                let key = (metric, version, epoch, source, tags, cohort);
+                let row = self.rows.entry(key.clone());
+                let (reports, ones) = row.or_insert_with(|| (0, vec![0; stream.bits()]));
                 *reports += add_reports(ones, [bits]);
+                if section.definition.keeps_reports() {
+                    *self.reports.entry((key, bits.to_vec())).or_default() += 1;
+                }
             }
         }
     }
@@ -60,6 +73,14 @@ impl Content {
         }
     }
 
+    fn params(&self, metric: &MetricId, version: u32) -> Result<Params, StoreError> {
+        self.streams.get(&(metric.clone(), version)).copied().ok_or_else(|| StoreError::UnknownStream {
+            dir: Path::new("memory").into(),
+            metric: metric.clone(),
+            version,
+        })
+    }
+
     fn is_declared(&self, definition: &Definition) -> bool {
         let stream = definition.stream();
         self.streams.get(&(stream.metric().clone(), stream.version())) == Some(definition.params())
@@ -67,10 +88,10 @@ impl Content {
 }
 
 impl Store for MemoryStore {
-    fn declare(&self, definitions: &[&Definition]) -> Result<(), StoreError> {
+    fn declare(&self, catalog: &Catalog) -> Result<(), StoreError> {
         let mut content = self.lock();
         let mut streams = content.streams.clone();
-        for definition in definitions {
+        for definition in catalog.definitions() {
             let (metric, version) = (definition.stream().metric().clone(), definition.stream().version());
             let held = streams.entry((metric.clone(), version)).or_insert(*definition.params());
             if held != definition.params() {
@@ -78,6 +99,8 @@ impl Store for MemoryStore {
             }
         }
         content.streams = streams;
+        let registry = catalog.registry();
+        content.registries.extend([(registry.hash(), Public::of(registry))]);
         Ok(())
     }
 
@@ -114,10 +137,12 @@ impl Store for MemoryStore {
         Ok(0)
     }
 
-    fn holdings(&self) -> Result<Vec<Holding>, StoreError> {
+    fn holdings(&self, selection: &Selection) -> Result<Vec<Holding>, StoreError> {
         let mut totals = BTreeMap::<_, u64>::new();
-        for ((metric, version, epoch, _), (reports, _)) in &self.lock().rows {
-            *totals.entry((metric.clone(), *version, *epoch)).or_default() += reports;
+        for ((metric, version, epoch, source, tags, _), (reports, _)) in &self.lock().rows {
+            if selection.takes(metric, *epoch, source, tags) {
+                *totals.entry((metric.clone(), *version, *epoch)).or_default() += reports;
+            }
         }
         let holding = |((metric, version, epoch), reports)| Holding { metric, version, epoch, reports };
         Ok(totals.into_iter().map(holding).collect())
@@ -127,26 +152,47 @@ impl Store for MemoryStore {
         Ok(self.lock().streams.clone())
     }
 
-    fn counts(
+    fn registries(&self) -> Result<Registries, StoreError> {
+        Ok(self.lock().registries.clone())
+    }
+
+    fn params(&self, metric: &MetricId, version: u32) -> Result<Params, StoreError> {
+        self.lock().params(metric, version)
+    }
+
+    fn each_row(
         &self,
         metric: &MetricId,
         version: u32,
-        epochs: RangeInclusive<Epoch>,
-    ) -> Result<Counts, StoreError> {
+        selection: &Selection,
+        show: &mut dyn FnMut(&Place<'_>, &Sums<'_>),
+    ) -> Result<(), StoreError> {
         let content = self.lock();
-        let Some(params) = content.streams.get(&(metric.clone(), version)) else {
-            let metric = metric.clone();
-            return Err(StoreError::UnknownStream { dir: Path::new("memory").into(), metric, version });
-        };
-        let k = params.bits();
-        let (mut reports, mut ones) = (vec![0; params.cohorts()], vec![0; params.cohorts() * k]);
-        let keys = (metric.clone(), version, *epochs.start(), 0)
-            ..=(metric.clone(), version, *epochs.end(), u16::MAX);
-        for ((_, _, _, cohort), row) in content.rows.range(keys) {
-            let cohort = usize::from(*cohort);
-            reports[cohort] += row.0;
-            ones[cohort * k..][..k].iter_mut().zip(&row.1).for_each(|(sum, count)| *sum += count);
+        content.params(metric, version)?;
+        for (key, (reports, ones)) in &content.rows {
+            let (of, found, epoch, source, tags, _) = key;
+            if (of, *found) == (metric, version) && selection.takes(metric, *epoch, source, tags) {
+                show(&place(key), &Sums { reports: *reports, ones });
+            }
         }
-        Ok(Counts::new(k, reports, ones).expect("no row has a bit in more reports than there are"))
+        Ok(())
+    }
+
+    fn each_report(
+        &self,
+        metric: &MetricId,
+        version: u32,
+        selection: &Selection,
+        show: &mut dyn FnMut(&Place<'_>, &[u8], u64),
+    ) -> Result<(), StoreError> {
+        let content = self.lock();
+        content.params(metric, version)?;
+        for ((key, bits), times) in &content.reports {
+            let (of, found, epoch, source, tags, _) = key;
+            if (of, *found) == (metric, version) && selection.takes(metric, *epoch, source, tags) {
+                show(&place(key), bits, *times);
+            }
+        }
+        Ok(())
     }
 }

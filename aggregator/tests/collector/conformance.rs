@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deniable::Epoch;
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::store::{DiskStore, Holding, MemoryStore, Outcome, Store, StoreError};
+use deniable_aggregator::store::{DiskStore, Holding, MemoryStore, Outcome, Selection, Store, StoreError};
 
 use crate::support::{
-    Choices, METRICS, Section, accepted, catalog, counts, exactly_once, metric, planted, today,
+    Choices, METRICS, Section, accepted, catalog, counts, exactly_once, metric, of_epoch, planted, today,
 };
 
 /// Every epoch is open.
 const ALL: Epoch = Epoch(0);
 
 fn declare(store: &dyn Store, catalog: &Catalog) -> Result<(), StoreError> {
-    store.declare(&catalog.definitions().map(AsRef::as_ref).collect::<Vec<_>>())
+    store.declare(catalog)
 }
 
 /// Asks something of each store, new and knowing the catalog.
@@ -81,7 +81,7 @@ fn counts_are_those_of_a_model() {
         }
         let epochs: BTreeSet<_> = model.keys().map(|(version, epoch, _)| (*version, *epoch)).collect();
         for (version, epoch) in epochs {
-            let found = store.counts(&metric("host"), version, Epoch(epoch)..=Epoch(epoch)).unwrap();
+            let found = store.counts(&metric("host"), version, &of_epoch(epoch)).unwrap();
             for cohort in 0..4 {
                 let row = model.get(&(version, epoch, cohort)).copied().unwrap_or_default();
                 let cohort = usize::from(cohort);
@@ -90,7 +90,10 @@ fn counts_are_those_of_a_model() {
             }
         }
         let total: u64 = model.values().map(|row| row.0).sum();
-        assert_eq!(store.holdings().unwrap().iter().map(|holding| holding.reports).sum::<u64>(), total);
+        assert_eq!(
+            store.holdings(&Selection::all()).unwrap().iter().map(|holding| holding.reports).sum::<u64>(),
+            total
+        );
         assert!(outcomes.iter().all(|times| *times > 20), "the test tried too little: {outcomes:?}");
     });
 }
@@ -147,7 +150,7 @@ fn a_closed_epoch_stays_closed_when_the_clock_is_set_back() {
 #[test]
 fn holdings_list_what_was_counted_by_metric_version_and_epoch() {
     of_each(|store| {
-        assert_eq!(store.holdings().unwrap(), []);
+        assert_eq!(store.holdings(&Selection::all()).unwrap(), []);
         let one: (u16, &[usize]) = (0, &[1]);
         let two = Section::of("host", 2, 7, &[one, (3, &[])]);
         let sections = [Section::of("host", 1, 9, &[one]), two, Section::of("pick", 1, 7, &[one])];
@@ -159,11 +162,14 @@ fn holdings_list_what_was_counted_by_metric_version_and_epoch() {
             reports,
         };
         let expected = [holding("host", 1, 9, 2), holding("host", 2, 7, 4), holding("pick", 1, 7, 2)];
-        assert_eq!(store.holdings().unwrap(), expected);
+        assert_eq!(store.holdings(&Selection::all()).unwrap(), expected);
         assert_eq!(counts(store, "host", 2).reports(), [2, 0, 0, 2]);
         // An epoch without reports is empty, a version without definition is an error.
-        assert_eq!(store.counts(&metric("host"), 2, Epoch(8)..=Epoch(9)).unwrap().total(), 0);
-        let unknown = store.counts(&metric("host"), 3, Epoch(0)..=Epoch(9));
+        assert_eq!(
+            store.counts(&metric("host"), 2, &Selection::of_epochs(Epoch(8)..=Epoch(9))).unwrap().total(),
+            0
+        );
+        let unknown = store.counts(&metric("host"), 3, &Selection::all());
         assert!(matches!(unknown, Err(StoreError::UnknownStream { version: 3, .. })));
     });
 }

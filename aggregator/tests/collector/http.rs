@@ -14,13 +14,13 @@ use deniable::{MAX_BATCH_BYTES, SystemEntropy, WriteKey};
 use deniable_aggregator::collect::{
     Access, Limits, Metrics, Origins, Rates, Settings, Token, Writer, router,
 };
-use deniable_aggregator::store::{DiskStore, Store};
+use deniable_aggregator::store::{DiskStore, Selection, Store};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{Section, batch, catalog, exactly_once, planted, today};
+use crate::support::{Section, asked, batch, catalog, exactly_once, planted, today};
 
 /// Runs requests against a collector, and gives back its store.
 async fn with_settings<F: Future<Output = ()>>(
@@ -29,10 +29,10 @@ async fn with_settings<F: Future<Output = ()>>(
     requests: impl FnOnce(Router) -> F,
 ) -> DiskStore {
     let store = Arc::new(DiskStore::create(dir).unwrap());
-    store.declare(&catalog().definitions().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
+    store.declare(&catalog()).unwrap();
     let metrics = Metrics::new();
     let (writer, running) = Writer::start(store.clone(), settings.window.clone(), metrics.clone()).unwrap();
-    requests(router(Arc::new(catalog()), (store, writer, metrics), settings)).await;
+    requests(router(asked(&*store), (store, writer, metrics), settings)).await;
     running.finish().await.unwrap();
     DiskStore::open(dir).unwrap()
 }
@@ -220,7 +220,7 @@ async fn bad_reports_are_refused_one_by_one_and_the_good_ones_kept() {
     let counts = crate::support::counts(&store, "host", 2);
     assert_eq!(counts.reports(), [1, 1, 1, 0]);
     assert_eq!([counts.ones(0)[1], counts.ones(1)[3], counts.ones(2)[4]], [1, 1, 1]);
-    assert_eq!(store.holdings().unwrap().len(), 3);
+    assert_eq!(store.holdings(&Selection::all()).unwrap().len(), 3);
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -509,7 +509,7 @@ async fn without_its_store_the_collector_promises_nothing() {
     let metrics = Metrics::new();
     let (writer, running) = Writer::start(store.clone(), settings.window.clone(), metrics.clone()).unwrap();
     running.finish().await.unwrap();
-    let app = router(Arc::new(catalog()), (store, writer, metrics), settings);
+    let app = router(asked(&*store), (store, writer, metrics), settings);
     let answer = post(&app, batch(1, &planted(1))).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body["type"], "urn:deniable:problem:store-failed");

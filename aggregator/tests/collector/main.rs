@@ -4,7 +4,9 @@
 
 mod conformance;
 mod crash;
+mod fixture;
 mod http;
 mod process;
 mod store;
 mod support;
+mod tags;

@@ -8,13 +8,15 @@ use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::store::{DiskStore, Outcome, Store, StoreError, Verified};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
-use crate::support::{Section, accepted, catalog, exactly_once, metric, planted, planted_counts, today};
+use crate::support::{
+    Section, accepted, catalog, exactly_once, metric, of_epoch, planted, planted_counts, today,
+};
 
 /// Every epoch is open.
 const ALL: Epoch = Epoch(0);
 
 fn declare(store: &dyn Store, catalog: &Catalog) -> Result<(), StoreError> {
-    store.declare(&catalog.definitions().map(AsRef::as_ref).collect::<Vec<_>>())
+    store.declare(catalog)
 }
 
 fn open(dir: &Path) -> DiskStore {
@@ -107,6 +109,13 @@ fn nothing_stored_tells_which_reports_came_together_or_in_what_order() {
     assert!(one == other && !one.is_empty());
 }
 
+type RowKey = (&'static str, u32, u32, &'static str, &'static str, u16);
+type ReportKey = (&'static str, u32, u32, &'static str, &'static str, u16, &'static [u8]);
+
+const ROWS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("rows");
+const TOTALS: TableDefinition<'_, (&str, u32, u32, &str, &str), u64> = TableDefinition::new("totals-2");
+const REPORTS: TableDefinition<'_, ReportKey, u64> = TableDefinition::new("reports");
+
 /// A key and its value, as they lie in a table.
 type Entry = (String, Vec<u8>);
 
@@ -117,7 +126,7 @@ fn dump(dir: &Path) -> Vec<Entry> {
     let mut names: Vec<_> = txn.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
     names.sort();
     let ids: Vec<_> = names.extract_if(.., |name| name.starts_with("batches-")).collect();
-    assert_eq!(names, ["counts", "deniable", "streams", "totals"]);
+    assert_eq!(names, ["deniable", "registries", "reports", "rows", "streams", "totals-2"]);
     let mut entries = Vec::new();
     for name in &ids {
         let batches = txn.open_table(TableDefinition::<&[u8; 16], ()>::new(name)).unwrap();
@@ -125,15 +134,17 @@ fn dump(dir: &Path) -> Vec<Entry> {
             entries.push((format!("{name} {:?}", entry.unwrap().0.value()), Vec::new()));
         }
     }
-    let totals = txn.open_table(TableDefinition::<(&str, u32, u32), u64>::new("totals")).unwrap();
-    for entry in totals.iter().unwrap() {
+    for entry in txn.open_table(TOTALS).unwrap().iter().unwrap() {
         let (key, total) = entry.unwrap();
         entries.push((format!("total {:?}", key.value()), total.value().to_le_bytes().to_vec()));
     }
-    let counts = TableDefinition::<(&str, u32, u32, u16), &[u8]>::new("counts");
-    for entry in txn.open_table(counts).unwrap().iter().unwrap() {
+    for entry in txn.open_table(ROWS).unwrap().iter().unwrap() {
         let (key, row) = entry.unwrap();
         entries.push((format!("{:?}", key.value()), row.value().to_vec()));
+    }
+    for entry in txn.open_table(REPORTS).unwrap().iter().unwrap() {
+        let (key, times) = entry.unwrap();
+        entries.push((format!("report {:?}", key.value()), times.value().to_le_bytes().to_vec()));
     }
     entries
 }
@@ -149,8 +160,8 @@ fn the_bytes_on_disk_are_those_that_the_layout_describes() {
     let expected = [
         // ⌊40/16⌋
         (format!("batches-2 {id:?}"), Vec::new()),
-        (r#"total ("host", 1, 40)"#.to_owned(), 2u64.to_le_bytes().to_vec()),
-        (r#"("host", 1, 40, 2)"#.to_owned(), row),
+        (r#"total ("host", 1, 40, "", "{}")"#.to_owned(), 2u64.to_le_bytes().to_vec()),
+        (r#"("host", 1, 40, "", "{}", 2)"#.to_owned(), row),
     ];
     assert_eq!(dump(dir.path()), expected);
 }
@@ -187,11 +198,11 @@ fn a_newer_format_is_refused_with_its_number() {
     drop(open(dir.path()));
     let db = Database::open(dir.path().join("store.redb")).unwrap();
     let txn = db.begin_write().unwrap();
-    txn.open_table(TableDefinition::<&str, u32>::new("deniable")).unwrap().insert("format", 2).unwrap();
+    txn.open_table(TableDefinition::<&str, u32>::new("deniable")).unwrap().insert("format", 3).unwrap();
     txn.commit().unwrap();
     drop(db);
     let error = DiskStore::create(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Format { found: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::Format { found: 3, .. }), "{error}");
 }
 
 #[test]
@@ -227,8 +238,8 @@ fn a_damaged_row_is_an_error_and_never_a_figure() {
     drop(store);
     let db = Database::open(dir.path().join("store.redb")).unwrap();
     let txn = db.begin_write().unwrap();
-    let counts = TableDefinition::<(&str, u32, u32, u16), &[u8]>::new("counts");
-    txn.open_table(counts).unwrap().insert(("host", 2, today(), 3), [7u8; 24].as_slice()).unwrap();
+    let key = ("host", 2, today(), "", "{}", 3);
+    txn.open_table(ROWS).unwrap().insert(key, [7u8; 24].as_slice()).unwrap();
     txn.commit().unwrap();
     drop(db);
     let store = open(dir.path());
@@ -242,8 +253,6 @@ fn a_damaged_row_is_an_error_and_never_a_figure() {
 /// Each entry that is changed behind the store's back is found.
 #[test]
 fn verify_finds_what_does_not_add_up() {
-    let counts = TableDefinition::<(&str, u32, u32, u16), &[u8]>::new("counts");
-    let totals = TableDefinition::<(&str, u32, u32), u64>::new("totals");
     let day = today();
     let row = |reports: u64| {
         [vec![reports], vec![0; 12]].concat().iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>()
@@ -260,22 +269,30 @@ fn verify_finds_what_does_not_add_up() {
         drop(db);
         DiskStore::open(dir.path()).unwrap().verify()
     };
-    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, batch_ids: 2 });
+    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, kept: 0, batch_ids: 2 });
     let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {
         let error = verify(change).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains(said), "{error}");
     };
-    damaged(&|txn| drop(txn.open_table(totals).unwrap().insert(("host", 2, day), 3).unwrap()), "total");
-    damaged(&|txn| drop(txn.open_table(totals).unwrap().insert(("host", 2, 7), 1).unwrap()), "total");
-    let insert = |key, bytes: Vec<u8>| {
+    let total = |key, reports| {
         move |txn: &redb::WriteTransaction| {
-            txn.open_table(counts).unwrap().insert(key, &bytes[..]).unwrap();
+            txn.open_table(TOTALS).unwrap().insert(key, reports).unwrap();
         }
     };
-    damaged(&insert(("host", 2, day, 3), row(3)), "total");
-    damaged(&insert(("host", 2, day, 3), vec![1; 24]), "row");
-    damaged(&insert(("host", 2, day, 4), row(0)), "cohort 4");
-    damaged(&insert(("guest", 2, day, 0), row(0)), "not declared");
+    damaged(&total(("host", 2, day, "", "{}"), 3), "total");
+    damaged(&total(("host", 2, 7, "", "{}"), 1), "total");
+    damaged(&total(("host", 2, day, "web", "{}"), 1), "total");
+    damaged(&total(("host", 2, day, "", "{ }"), 2), "total");
+    let insert = |key, bytes: Vec<u8>| {
+        move |txn: &redb::WriteTransaction| {
+            txn.open_table(ROWS).unwrap().insert(key, &bytes[..]).unwrap();
+        }
+    };
+    damaged(&insert(("host", 2, day, "", "{}", 3), row(3)), "total");
+    damaged(&insert(("host", 2, day, "", "{}", 3), vec![1; 24]), "row");
+    damaged(&insert(("host", 2, day, "", "{}", 4), row(0)), "row");
+    damaged(&insert(("host", 2, day, "", "tags", 3), row(1)), "row");
+    damaged(&insert(("guest", 2, day, "", "{}", 0), row(0)), "not declared");
 }
 
 #[test]
@@ -294,5 +311,5 @@ fn a_compacted_store_is_smaller_and_the_same() {
 }
 
 fn counts_of_pick(store: &dyn Store) -> u64 {
-    store.counts(&metric("pick"), 1, Epoch(today())..=Epoch(today())).unwrap().total()
+    store.counts(&metric("pick"), 1, &of_epoch(today())).unwrap().total()
 }

@@ -1,13 +1,14 @@
 //! What the tests share: a catalog, batches byte for byte, and reports that can be told apart in the counts.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deniable::{Batch, Epoch, MetricId, WriteKey};
 use deniable_aggregator::catalog::Catalog;
+use deniable_aggregator::collect::Asked;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::{Accepted, Refused, Store};
+use deniable_aggregator::store::{Accepted, Checked, Refused, Registries, Selection, Store, Terms};
 
 /// `host` has 12 bits, so that 4 places are unused; `pick` is direct, and wide enough for planted reports.
 pub(crate) const METRICS: &str = r#"
@@ -41,6 +42,8 @@ pub(crate) struct Section {
     pub(crate) version: u32,
     pub(crate) epoch: u32,
     pub(crate) fingerprint: [u8; 8],
+    pub(crate) registry: [u8; 8],
+    pub(crate) tags: Vec<u16>,
     pub(crate) bits: u16,
     pub(crate) records: Vec<(u16, Vec<u8>)>,
 }
@@ -60,6 +63,8 @@ impl Section {
             version,
             epoch,
             fingerprint: stream.fingerprint().0,
+            registry: [0; 8],
+            tags: Vec::new(),
             bits: stream.bits() as u16,
             records: reports.iter().map(|(cohort, ones)| (*cohort, record(ones))).collect(),
         }
@@ -68,7 +73,7 @@ impl Section {
 
 /// The bytes of a batch, well-formed but for what the sections say.
 pub(crate) fn batch(id: u64, sections: &[Section]) -> Vec<u8> {
-    let mut out = b"dnbl\x01".to_vec();
+    let mut out = b"dnbl\x02".to_vec();
     out.extend_from_slice(&WriteKey::NONE.0);
     out.extend_from_slice(&u128::from(id).to_le_bytes());
     out.extend_from_slice(&(sections.len() as u16).to_le_bytes());
@@ -78,6 +83,9 @@ pub(crate) fn batch(id: u64, sections: &[Section]) -> Vec<u8> {
         out.extend_from_slice(&section.version.to_le_bytes());
         out.extend_from_slice(&section.epoch.to_le_bytes());
         out.extend_from_slice(&section.fingerprint);
+        out.extend_from_slice(&section.registry);
+        out.push(section.tags.len() as u8);
+        section.tags.iter().for_each(|place| out.extend_from_slice(&place.to_le_bytes()));
         out.extend_from_slice(&section.bits.to_le_bytes());
         out.extend_from_slice(&(section.records.len() as u32).to_le_bytes());
         for (cohort, bits) in &section.records {
@@ -91,10 +99,20 @@ pub(crate) fn batch(id: u64, sections: &[Section]) -> Vec<u8> {
 /// A batch as the store takes it.
 pub(crate) fn accepted(id: u64, sections: &[Section]) -> Accepted {
     let body = batch(id, sections);
-    let all = Epoch(0)..=Epoch(u32::MAX);
-    let checked = Accepted::check(&Batch::parse(&body).unwrap(), &catalog(), &all);
+    let checked = check(&body, &catalog(), &Registries::default(), "");
     assert_eq!(checked.refused, Refused::default());
     checked.accepted
+}
+
+/// What a collector of this store asks.
+pub(crate) fn asked(store: &dyn Store) -> Arc<Asked> {
+    Arc::new(Asked { catalog: catalog(), registries: store.registries().unwrap() })
+}
+
+/// Checks a batch that came under the key of that name; every epoch is open.
+pub(crate) fn check(body: &[u8], catalog: &Catalog, registries: &Registries, source: &str) -> Checked {
+    let open = Epoch(0)..=Epoch(u32::MAX);
+    Accepted::check(&Batch::parse(body).unwrap(), &Terms { catalog, registries, open, source })
 }
 
 /// The number of batches that can be planted.
@@ -128,8 +146,7 @@ pub(crate) fn planted(n: u64) -> Vec<Section> {
 /// How often each planted batch is counted, or what contradicts that every batch is counted as a whole.
 pub(crate) fn planted_counts(store: &dyn Store) -> Result<BTreeMap<u64, u64>, String> {
     let of = |name, version, epoch| {
-        let epoch = Epoch(epoch);
-        store.counts(&metric(name), version, epoch..=epoch).map_err(|error| error.to_string())
+        store.counts(&metric(name), version, &of_epoch(epoch)).map_err(|error| error.to_string())
     };
     let picks = [of("pick", 1, PLANT_EPOCHS[0])?, of("pick", 1, PLANT_EPOCHS[1])?];
     let mut found = BTreeMap::new();
@@ -167,9 +184,14 @@ fn describe(expected: &BTreeMap<u64, u64>, found: &BTreeMap<u64, u64>) -> String
     format!("lost: {lost:?}; counted too often: {wrong:?}")
 }
 
+/// The reports of one epoch.
+pub(crate) fn of_epoch(epoch: u32) -> Selection {
+    Selection::of_epochs(Epoch(epoch)..=Epoch(epoch))
+}
+
 /// All counts of a metric version.
 pub(crate) fn counts(store: &dyn Store, name: &str, version: u32) -> Counts {
-    store.counts(&metric(name), version, Epoch(0)..=Epoch(u32::MAX)).unwrap()
+    store.counts(&metric(name), version, &Selection::all()).unwrap()
 }
 
 /// A small generator for choices in tests (SplitMix64, Steele, Lea and Flood 2014).

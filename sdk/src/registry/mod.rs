@@ -6,7 +6,7 @@
 //!
 //! # The catalog
 //! What a client receives: `dnct`, a version byte (1), then [`Declared`] in the postcard format. It needs no reader of text.
-//! Its SHA-256 names the registry.
+//! The first eight bytes of its SHA-256 name the registry.
 
 mod ask;
 mod closed;
@@ -38,13 +38,24 @@ pub(crate) use self::metric::{Answer, Plan};
 pub(crate) use self::plan::{Cell, Check, EventPlan, OTHER, Reduction};
 
 use self::compile::Compiler;
+use crate::report::MAX_TAGS;
 
 const MAGIC: [u8; 4] = *b"dnct";
 const FORMAT: u8 = 1;
 
-/// The name of a registry: the SHA-256 of its catalog.
+/// The name of a registry: the first eight bytes of the SHA-256 of its catalog.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RegistryHash(pub [u8; 32]);
+pub struct RegistryHash(pub [u8; 8]);
+
+impl RegistryHash {
+    /// The name of no registry, for reports that were made without one.
+    pub const NONE: Self = Self([0; 8]);
+
+    fn of(catalog: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(catalog).into();
+        Self(*digest.first_chunk().expect("a digest has more bytes"))
+    }
+}
 
 impl fmt::Display for RegistryHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,7 +104,7 @@ impl Registry {
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
-        let hash = RegistryHash(Sha256::digest(catalog(&declared)).into());
+        let hash = RegistryHash::of(&catalog(&declared));
         let closed::Names { closed, trials, .. } = names;
         Ok(Self { declared, hash, metrics, cells, closed, trials, events, event_names, tags })
     }
@@ -190,6 +201,8 @@ impl Compiler<'_> {
     }
 
     fn tags(&mut self, names: &closed::Names) -> Vec<(String, usize)> {
+        let count = self.declared.tags.len() as f64;
+        self.in_range(Place::new(["tags"]), count, 0.0, MAX_TAGS as f64);
         let mut tags: Vec<(String, usize)> = Vec::new();
         let mut bits = 0.0;
         for (i, name) in self.declared.tags.iter().enumerate() {

@@ -154,6 +154,7 @@ fn each_fault_is_told_where_it_is_with_what_was_found_and_what_is_allowed() {
         ("/tags", json!(["belief"]), &["tags[0]", "belief", "sensitive"]),
         ("/tags", json!(["dialog", "visitor", "buyer"]), &["tags", "3.00 bits", "cap of 2"]),
         ("/tags", json!(["screen"]), &["tags[0]", "must not change"]),
+        ("/tags", Value::from(["dialog"; 17]), &["tags", "17", "from 0 to 16"]),
         // Costs.
         ("/metrics/screen/epsilon", json!(5.0), &["metrics.screen.epsilon", "a week", "4", "privacy.weekly"]),
         (
@@ -250,6 +251,7 @@ fn a_catalog_gives_the_same_registry_and_damage_is_noticed() {
     let read = Registry::from_catalog(&bytes).unwrap();
     assert_eq!((read.hash(), read.declared()), (first.hash(), first.declared()));
     assert_ne!(registry(with("/metrics/screen/epsilon", json!(1.5))).unwrap().hash(), first.hash());
+    assert_ne!(first.hash(), super::RegistryHash::NONE);
     assert_eq!(Registry::from_catalog(b"other").map(drop), Err(CatalogError::NotACatalog));
     let mut newer = bytes.clone();
     newer[4] = 2;
