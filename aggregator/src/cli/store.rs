@@ -35,11 +35,12 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
             let verified = DiskStore::open(dir)?.verify()?;
             writeln!(
                 out,
-                "{} is sound: {} reports in {} rows, {} of them kept, {} batch ids",
+                "{} is sound: {} reports in {} rows, {} of them kept, {} more in the lake, {} batch ids",
                 dir.display(),
                 verified.reports,
                 verified.rows,
                 verified.kept,
+                verified.moved,
                 verified.batch_ids
             )?;
         }

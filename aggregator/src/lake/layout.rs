@@ -60,7 +60,7 @@ pub enum Kind {
 
 impl Kind {
     /// Both.
-    pub(super) const ALL: [Self; 2] = [Self::Counts, Self::Reports];
+    pub const ALL: [Self; 2] = [Self::Counts, Self::Reports];
 
     /// Its folder.
     pub fn name(self) -> &'static str {
@@ -179,6 +179,16 @@ pub struct Content {
 }
 
 impl Content {
+    /// The rows of the file.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The reports of all rows.
+    pub fn reports(&self) -> u64 {
+        self.reports
+    }
+
     /// Takes all rows of a file in their order.
     ///
     /// # Errors
@@ -200,6 +210,50 @@ impl Content {
     /// Where the file of this content lies.
     pub(super) fn path(&self, kind: Kind, partition: &Partition) -> Path {
         kind.folder(partition).join(format!("{}.parquet", self.name))
+    }
+}
+
+/// An epoch on its way from the store to the lake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    state: State,
+    /// The sums.
+    pub counts: Content,
+    /// The reports, if they are kept.
+    pub reports: Option<Content>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// The store has the rows; the lake may have them too.
+    Moving,
+    /// The lake has the rows.
+    Moved,
+}
+
+impl Move {
+    /// What is to be moved.
+    pub(crate) fn new(counts: Content, reports: Option<Content>) -> Self {
+        Self { state: State::Moving, counts, reports }
+    }
+
+    /// The same after its end.
+    pub(crate) fn moved(self) -> Self {
+        Self { state: State::Moved, ..self }
+    }
+
+    /// Says whether the lake has the rows, and the store no longer.
+    pub fn is_moved(&self) -> bool {
+        self.state == State::Moved
+    }
+
+    /// What the file of a kind holds; none if there is no such file.
+    pub fn content(&self, kind: Kind) -> Option<&Content> {
+        match kind {
+            Kind::Counts => Some(&self.counts),
+            Kind::Reports => self.reports.as_ref(),
+        }
     }
 }
 

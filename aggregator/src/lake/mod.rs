@@ -47,6 +47,7 @@
 //!
 //! A lake belongs to one store. Whoever reads the lake may read every report in it: protect it as you would the store.
 
+mod compact;
 mod connect;
 mod error;
 mod layout;
@@ -65,9 +66,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use tokio::runtime::Handle;
 
+pub use self::compact::{Compacted, compact};
 pub use self::error::LakeError;
 use self::layout::Digester;
-pub use self::layout::{Content, Kind, Partition};
+pub use self::layout::{Content, Kind, Move, Partition};
 use self::place::{Absent, Place};
 use self::read::{Depth, Group, Run, TAIL_BYTES, Window, describe, group_range};
 pub use self::rows::{Cells, Row, TakeRow};
@@ -103,6 +105,12 @@ impl Lake {
     /// As [`Lake::open`].
     pub fn create(place: &str, runtime: Handle) -> Result<Self, LakeError> {
         Ok(Self { place: Place::open(place, Absent::Make, runtime)? })
+    }
+
+    /// The lake on storage of a test's own.
+    #[cfg(test)]
+    pub(crate) fn on(objects: Arc<dyn object_store::ObjectStore>, runtime: Handle) -> Self {
+        Self { place: Place::on(objects, runtime) }
     }
 
     /// Where it is, as a URL.
@@ -281,6 +289,10 @@ pub struct File<'a> {
 }
 
 impl File<'_> {
+    pub(crate) fn damaged(&self, lake: &Lake, what: &str) -> LakeError {
+        lake.damaged(&self.path(), what.to_owned())
+    }
+
     fn path(&self) -> Path {
         self.content.path(self.kind, self.partition)
     }

@@ -17,8 +17,9 @@ use tokio::runtime::Handle;
 use super::LakeError;
 use super::connect::Connector;
 
-/// The bytes of a part of an upload; S3 takes no less but for the last. A file of one part is put at once.
-const PART_BYTES: usize = 8 << 20;
+/// The bytes of a part of an upload; S3 takes no less than 5 MiB but for the last. A file of one part is put at once. Tests
+/// have small files.
+const PART_BYTES: usize = if cfg!(test) { 4 << 10 } else { 8 << 20 };
 
 /// What becomes of a folder that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl Place {
 
     /// The objects of a test's own.
     #[cfg(test)]
-    pub(super) fn of(objects: Arc<dyn ObjectStore>, runtime: Handle) -> Self {
+    pub(super) fn on(objects: Arc<dyn ObjectStore>, runtime: Handle) -> Self {
         Self { objects, prefix: Path::default(), url: "memory://test".to_owned(), folder: None, runtime }
     }
 

@@ -2,11 +2,13 @@
 
 mod commit;
 mod ids;
+mod lake;
 mod migrate;
 mod read;
 mod verify;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::{fs, io};
 
 use deniable::{Epoch, MetricId, Params};
@@ -17,10 +19,12 @@ use redb::{
 pub use self::verify::Verified;
 use super::accepted::Accepted;
 use super::layout::{
-    FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, META, NEW_FILE, REGISTRIES, REPORTS, ROWS, STREAMS, TOTALS,
+    FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, LAKE, LAKE_PLACE, META, NEW_FILE, REGISTRIES, REPORTS, ROWS,
+    STREAMS, TOTALS,
 };
 use super::{Holding, Outcome, Place, Registries, Selection, Store, StoreError, Streams, Sums};
 use crate::catalog::Catalog;
+use crate::lake::Lake;
 
 /// Memory for pages of the database. The rows that are being counted are few; ids are looked up at random.
 const CACHE_BYTES: usize = 128 << 20;
@@ -30,6 +34,10 @@ const CACHE_BYTES: usize = 128 << 20;
 pub struct DiskStore {
     db: Database,
     dir: PathBuf,
+    /// Where epochs are that were moved.
+    lake: Option<Lake>,
+    /// Held by who moves epochs.
+    moving: Mutex<()>,
 }
 
 impl DiskStore {
@@ -64,9 +72,13 @@ impl DiskStore {
             return Err(StoreError::NoStore { dir: dir.to_owned() });
         }
         let db = builder().open(&file);
-        let store = Self { db: db.map_err(|error| cannot_open(dir, error))?, dir: dir.to_owned() };
+        let store = Self::of(db.map_err(|error| cannot_open(dir, error))?, dir);
         store.bring_to_format()?;
         Ok(store)
+    }
+
+    fn of(db: Database, dir: &Path) -> Self {
+        Self { db, dir: dir.to_owned(), lake: None, moving: Mutex::new(()) }
     }
 
     /// Makes the database under its temporary name, complete and durable, and then gives it its own.
@@ -82,7 +94,7 @@ impl DiskStore {
             }
             result => result,
         };
-        let store = Self { db: db.map_err(|error| cannot_open(dir, error))?, dir: dir.to_owned() };
+        let store = Self::of(db.map_err(|error| cannot_open(dir, error))?, dir);
         store.write_tables()?;
         fs::rename(&new, dir.join(FILE)).map_err(at)?;
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)?;
@@ -104,7 +116,7 @@ impl DiskStore {
         let dir = Path::new("storage of a test");
         let is_new = backend.len().is_ok_and(|length| length == 0);
         let db = Database::builder().create_with_backend(backend).map_err(|error| cannot_open(dir, error))?;
-        let store = Self { db, dir: dir.to_owned() };
+        let store = Self::of(db, dir);
         if is_new {
             store.write_tables()?;
         } else {
@@ -122,6 +134,8 @@ impl DiskStore {
             txn.open_table(ROWS)?;
             txn.open_table(TOTALS)?;
             txn.open_table(REPORTS)?;
+            txn.open_table(LAKE)?;
+            txn.open_table(LAKE_PLACE)?;
             Ok(txn.commit()?)
         })
     }
@@ -209,7 +223,9 @@ impl Store for DiskStore {
         selection: &Selection,
         show: &mut dyn FnMut(&Place<'_>, &Sums<'_>),
     ) -> Result<(), StoreError> {
-        self.each_row_in(&self.read()?, (metric, version), selection, show)
+        let (txn, stream) = (self.read()?, (metric, version));
+        self.each_moved_row(&txn, stream, selection, show)?;
+        self.each_row_in(&txn, stream, selection, show)
     }
 
     fn each_report(
@@ -219,7 +235,9 @@ impl Store for DiskStore {
         selection: &Selection,
         show: &mut dyn FnMut(&Place<'_>, &[u8], u64),
     ) -> Result<(), StoreError> {
-        self.each_report_in(&self.read()?, (metric, version), selection, show)
+        let (txn, stream) = (self.read()?, (metric, version));
+        self.each_moved_report(&txn, stream, selection, show)?;
+        self.each_report_in(&txn, stream, selection, show)
     }
 }
 

@@ -16,6 +16,9 @@
 //! | `totals-2` | metric (text), version (u32), epoch (u32), source (text), tags (text) | the reports of all its rows, u64 |
 //! | `reports` | metric (text), version (u32), epoch (u32), source (text), tags (text), cohort (u16), bits (⌈k/8⌉ bytes) | how many such reports there are, u64 |
 //!
+//! | `lake` | metric (text), version (u32), epoch (u32) | an epoch that is moving or moved to the lake, as JSON (text), see below |
+//! | `lake-place` | nothing | where the lake is, a URL (text) |
+//!
 //! A batch id lies in the table of its newest counted epoch e: S = ⌊e/16⌋ in decimal. The table is dropped when all
 //! its epochs are closed.
 //!
@@ -27,6 +30,10 @@
 //!
 //! `reports` holds what came to metrics that keep their reports, equal reports together, so that their order is gone.
 //! The same reports are in the rows.
+//!
+//! An epoch that is on its way to the lake is
+//! `{"state":"moving","counts":{"name":…,"rows":…,"reports":…},"reports":null}`, with a second object of that kind if its
+//! reports are kept. The state becomes `moved` in the transaction that drops its `rows` and `reports`; its totals stay.
 //!
 //! What a registry shows is `{"tags":[[name,[label,…]],…],"untagged":[metric,…]}`: its tags in order, each with its labels
 //! in order, and the metrics beside which it shows none.
@@ -65,6 +72,8 @@ pub(super) const FILE: &str = "store.redb";
 /// The database while it is being made.
 pub(super) const NEW_FILE: &str = "store.redb.new";
 
+/// Metric, version and epoch.
+pub(super) type EpochKey<'a> = (&'a str, u32, u32);
 /// Metric, version, epoch, source and tags.
 pub(super) type PlaceKey<'a> = (&'a str, u32, u32, &'a str, &'a str);
 /// Metric, version, epoch, source, tags and cohort.
@@ -80,6 +89,9 @@ pub(super) const REGISTRIES: TableDefinition<'_, &[u8; 8], (&[u8], &str)> =
 pub(super) const ROWS: TableDefinition<'_, RowKey<'static>, &[u8]> = TableDefinition::new("rows");
 pub(super) const TOTALS: TableDefinition<'_, PlaceKey<'static>, u64> = TableDefinition::new("totals-2");
 pub(super) const REPORTS: TableDefinition<'_, ReportKey<'static>, u64> = TableDefinition::new("reports");
+
+pub(super) const LAKE: TableDefinition<'_, EpochKey<'static>, &str> = TableDefinition::new("lake");
+pub(super) const LAKE_PLACE: TableDefinition<'_, (), &str> = TableDefinition::new("lake-place");
 
 /// The tables of format 1 whose keys were shorter.
 pub(super) mod format_1 {

@@ -104,8 +104,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::UnknownStream`] if the version was never declared here.
     fn params(&self, metric: &MetricId, version: u32) -> Result<Params, StoreError>;
 
-    /// Shows each row of a metric version that a selection takes, in the order of their places. Each fits the parameters
-    /// of the version.
+    /// Shows each row of a metric version that a selection takes, in the order of their places, and first those that were
+    /// moved to a lake. Each fits the parameters of the version.
     ///
     /// # Errors
     /// As [`Store::params`].

@@ -269,7 +269,7 @@ fn verify_finds_what_does_not_add_up() {
         drop(db);
         DiskStore::open(dir.path()).unwrap().verify()
     };
-    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, kept: 0, batch_ids: 2 });
+    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, kept: 0, moved: 0, batch_ids: 2 });
     let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {
         let error = verify(change).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains(said), "{error}");

@@ -3,7 +3,9 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::super::StoreError;
-use super::super::layout::{FORMAT, FORMAT_KEY, META, NO_TAGS, REGISTRIES, REPORTS, ROWS, TOTALS, format_1};
+use super::super::layout::{
+    FORMAT, FORMAT_KEY, LAKE, LAKE_PLACE, META, NO_TAGS, REGISTRIES, REPORTS, ROWS, TOTALS, format_1,
+};
 use super::DiskStore;
 
 /// Where reports came from before that was noted.
@@ -18,6 +20,8 @@ impl DiskStore {
             move_totals(&txn)?;
             txn.open_table(REGISTRIES)?;
             txn.open_table(REPORTS)?;
+            txn.open_table(LAKE)?;
+            txn.open_table(LAKE_PLACE)?;
             txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
             Ok(txn.commit()?)
         })
