@@ -18,7 +18,7 @@ use deniable::{
     Value, WriteKey, write_batch,
 };
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::collect::{Collector, Settings};
+use deniable_aggregator::collect::{Access, Collector, Project, Settings};
 use deniable_aggregator::store::{Accepted, DiskStore, Registries, Selection, Store, Terms};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -152,7 +152,8 @@ fn commits_alone(bodies: &[Vec<u8>], time: Duration) -> f64 {
 /// The microseconds that each batch took.
 async fn over_http(bodies: &[Vec<u8>], time: Duration) -> Vec<u32> {
     let (_dir, store) = store();
-    let collector = Collector::new(store, catalog(), Settings::default()).unwrap();
+    let project = Project::alone(store, catalog(), Access::open());
+    let collector = Collector::new(vec![project], Settings::default()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -93,6 +93,17 @@ impl Catalog {
         Self::parse(&text).map_err(|faults| CatalogError::Invalid { path: path.to_owned(), faults })
     }
 
+    /// Reads the file of metrics again, and compares it with what it was.
+    ///
+    /// # Errors
+    /// As [`Catalog::load`], and the changes that need a new version.
+    pub fn load_after(path: &Path, earlier: &Self) -> Result<Self, CatalogError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| CatalogError::Unreadable { path: path.to_owned(), source })?;
+        let read = Self::parse(&text).and_then(|catalog| catalog.follows(&text, earlier).map(|()| catalog));
+        read.map_err(|faults| CatalogError::Invalid { path: path.to_owned(), faults })
+    }
+
     /// Reads the text of a file of metrics.
     ///
     /// # Errors
@@ -239,7 +250,7 @@ pub struct LineFault {
 }
 
 impl LineFault {
-    fn of(text: &str, field: &str, error: &TomlError) -> Self {
+    pub(crate) fn of(text: &str, field: &str, error: &TomlError) -> Self {
         let line = line(text, error.span().map_or(0, |span| span.start));
         Self { line, field: field.to_owned(), message: error.message().to_owned() }
     }

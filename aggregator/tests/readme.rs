@@ -57,7 +57,13 @@ impl Shell {
                 self.deniable(&["demo", "--devices", "10000"], cwd);
             }
             ["cargo", "run", "--package", "deniable", "--example", example] => self.example(example),
+            ["deniable", "serve", .., "--print-config"] => self.deniable(&words[1..], cwd),
             ["deniable", "serve", ref arguments @ ..] => self.serve(arguments),
+            ["deniable", "ready"] => {
+                let (_, url) =
+                    self.collector.as_ref().expect("the README starts a collector before it asks one");
+                self.deniable(&["ready", url], cwd);
+            }
             ["deniable", ref arguments @ ..] => self.deniable(arguments, cwd),
             _ => panic!("the README has a command that this test does not know: {line}"),
         }
@@ -72,11 +78,13 @@ impl Shell {
     }
 
     fn serve(&mut self, arguments: &[&str]) {
+        self.stop();
         let arguments =
             arguments.iter().map(|word| if *word == "127.0.0.1:8080" { "127.0.0.1:0" } else { word });
         let mut child = Command::new(env!("CARGO_BIN_EXE_deniable"))
             .arg("serve")
             .args(arguments)
+            .env("DENIABLE_LISTEN", "127.0.0.1:0")
             .current_dir(&self.home)
             .stdout(Stdio::piped())
             .spawn()
@@ -85,6 +93,14 @@ impl Shell {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
         self.collector = Some((child, url));
+    }
+
+    /// Ends the collector, if one runs.
+    fn stop(&mut self) {
+        if let Some((mut child, _)) = self.collector.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     fn example(&self, example: &str) {
@@ -102,10 +118,7 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        if let Some((mut child, _)) = self.collector.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        self.stop();
     }
 }
 

@@ -157,6 +157,26 @@ fn a_replay_gives_the_values_of_every_user_and_every_day() {
 }
 
 #[test]
+fn metrics_over_the_caps_rotate() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("rotating.toml"), format!("[privacy]\nweekly = 3.0\nlifetime = 3.0\n{REGISTRY}")).unwrap();
+    let (out, err) = said(&deniable(&["check", "metrics.toml"], folder.path()));
+    assert!(out.contains("Every device answers all of them.") && err.is_empty(), "{out}{err}");
+    let (out, _) = said(&deniable(&["check", "rotating.toml"], folder.path()));
+    for part in ["ε = 4.00 in a week, of a cap of 3.00", "one of 2 groups", "│ 2       first_screen", "1/2"]
+    {
+        assert!(out.contains(part), "{out}");
+    }
+    // Each of the two users answers one of the two metrics on both days; for testing, every device answers both.
+    let replay = ["replay", "events.jsonl", "--registry", "rotating.toml", "--until", "2024-05-03"];
+    let (_, err) = said(&deniable(&[&replay[..], &["--reports", "out"]].concat(), folder.path()));
+    assert!(err.contains("2 users, 4 events, 4 answers"), "{err}");
+    let (_, err) = said(&deniable(&[&replay[..], &["--values"]].concat(), folder.path()));
+    assert!(err.contains("2 users, 4 events, 8 answers"), "{err}");
+}
+
+#[test]
 fn a_replay_without_values_writes_batches_of_reports_alone() {
     let folder = folder();
     let arguments = ["replay", "events.jsonl", "--registry", "metrics.toml", "--until", "2024-05-03"];

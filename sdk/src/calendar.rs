@@ -115,7 +115,7 @@ impl Day {
         (year_of_era + era * 400 + u32::from(month <= 2), month, day)
     }
 
-    fn from_civil(year: u32, month: u32, day: u32) -> Option<Self> {
+    pub(crate) fn from_civil(year: u32, month: u32, day: u32) -> Option<Self> {
         if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || day == 0 {
             return None;
         }

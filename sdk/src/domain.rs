@@ -80,7 +80,7 @@ pub enum Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Flag(_) => "yes or no",
             Self::Number(_) => "a number",

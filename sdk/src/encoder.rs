@@ -178,6 +178,14 @@ impl Encoder {
         Ok(Memo { encoder: self, permanent })
     }
 
+    /// A name for the signal of `value` under the secret of this device, by which the ledger knows it again. Without a
+    /// permanent response all reports cost the same whatever they say, and have one name.
+    pub(crate) fn pattern(&self, secret: &DeviceSecret, value: Value<'_>) -> Result<u64, EncodeError> {
+        let mut signal = Zeroizing::new(vec![0; self.stream.bit_bytes()]);
+        self.write_signal(value, &mut signal)?;
+        Ok(self.permanent.as_ref().map_or(0, |_| secret.pattern(&self.stream, self.cohort, &signal)))
+    }
+
     /// Writes the bits of `value` into `signal`, which is all zeros.
     fn write_signal(&self, value: Value<'_>, signal: &mut [u8]) -> Result<(), EncodeError> {
         match (self.params.encoding(), value) {

@@ -85,6 +85,13 @@ impl Randomness {
         id
     }
 
+    /// Draws what is to stay secret.
+    pub(crate) fn draw_secret(&mut self) -> Zeroizing<[u8; 32]> {
+        let mut secret = Zeroizing::new([0; 32]);
+        self.0.fill_bytes(&mut *secret);
+        secret
+    }
+
     pub(crate) fn generator(&mut self) -> &mut ChaCha8Rng {
         &mut self.0
     }

@@ -12,24 +12,28 @@
 //!
 //! # Features
 //! - `system-entropy` (default): [`SystemEntropy`], the operating system's or the page's generator.
+//! - `native`: the client for native programs. Brings `std`.
 //! - `rappor-compat`: what google/rappor computes, for reading its data.
 //! - `test-util`: a seedable [`Randomness`], for tests alone.
 
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "native"))]
 extern crate std;
 
 mod bloom;
 pub mod calendar;
 mod choose;
+pub mod client;
 mod domain;
 mod encoder;
 mod entropy;
 mod identity;
 pub mod insight;
 mod metric;
+#[cfg(feature = "native")]
+pub mod native;
 mod params;
 mod privacy;
 mod probability;

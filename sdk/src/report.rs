@@ -126,6 +126,11 @@ impl Report {
     pub fn bits(&self) -> &BitSlice<u8, Lsb0> {
         &BitSlice::from_slice(&self.bits)[..self.stream.bits()]
     }
+
+    /// The bytes that hold the k bits, as they stand in a batch.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bits
+    }
 }
 
 impl fmt::Debug for Report {

@@ -30,6 +30,8 @@ use crate::probability::Probability;
 const PRECISION: u32 = 32;
 /// Bytes of the 64 bits that one random word serves.
 const LANE_BYTES: usize = 8;
+/// The most lanes taken together.
+const MAX_LANES: usize = 4;
 
 /// A stage made ready to answer: its thresholds spread into masks.
 #[derive(Clone, Debug)]
@@ -69,12 +71,14 @@ impl Sampler {
     fn respond_bits(&self, signal: &[u8], out: &mut [u8], rng: &mut impl Rng) {
         let mut done = 0;
         while done < signal.len() {
-            let (signal, out) = (&signal[done..], &mut out[done..]);
-            done += match signal.len().div_ceil(LANE_BYTES) {
-                1 => self.respond_lanes::<1>(signal, out, rng),
-                2 | 3 => self.respond_lanes::<2>(signal, out, rng),
-                _ => self.respond_lanes::<4>(signal, out, rng),
+            let lanes = match (signal.len() - done).div_ceil(LANE_BYTES) {
+                1 => 1,
+                2 | 3 => 2,
+                _ => MAX_LANES,
             };
+            let end = signal.len().min(done + lanes * LANE_BYTES);
+            self.respond_lanes(lanes, &signal[done..end], &mut out[done..end], rng);
+            done = end;
         }
         let unused = out.len() * 8 - self.bits;
         if let Some(last) = out.last_mut() {
@@ -82,38 +86,46 @@ impl Sampler {
         }
     }
 
-    /// Answers for the next `L` lanes of 64 bits, or as much of them as is left, and says how many bytes that was.
-    fn respond_lanes<const L: usize>(&self, signal: &[u8], out: &mut [u8], rng: &mut impl Rng) -> usize {
-        let mut random = [[[0; LANE_BYTES]; L]; PRECISION as usize];
-        rng.fill_bytes(random[..self.words].as_flattened_mut().as_flattened_mut());
-        let (zero, one) = self.compare(&random[..self.words]);
-        for (lane, (signal, out)) in
-            signal.chunks(LANE_BYTES).zip(out.chunks_mut(LANE_BYTES)).take(L).enumerate()
+    /// Answers for `lanes` lanes of 64 bits, the last of which may be shorter.
+    fn respond_lanes(&self, lanes: usize, signal: &[u8], out: &mut [u8], rng: &mut impl Rng) {
+        let mut random = [0; MAX_LANES * LANE_BYTES * PRECISION as usize];
+        let random = &mut random[..self.words * lanes * LANE_BYTES];
+        rng.fill_bytes(random);
+        let mut less = [(0, 0); MAX_LANES];
+        match lanes {
+            1 => self.compare::<1>(random, &mut less),
+            2 => self.compare::<2>(random, &mut less),
+            _ => self.compare::<MAX_LANES>(random, &mut less),
+        }
+        // A threshold of 2³² has no bit among the 32 words: every u is below it. P(1|0) is never 1.
+        let certain = if self.stage.one() == Probability::ONE { u64::MAX } else { 0 };
+        for ((signal, out), (zero, one)) in
+            signal.chunks(LANE_BYTES).zip(out.chunks_mut(LANE_BYTES)).zip(less)
         {
             let mut input = [0; LANE_BYTES];
             input[..signal.len()].copy_from_slice(signal);
             let input = u64::from_le_bytes(input);
-            let answer = (one[lane] & input) | (zero[lane] & !input);
+            let answer = ((one | certain) & input) | (zero & !input);
             out.copy_from_slice(&answer.to_le_bytes()[..out.len()]);
         }
-        signal.len().min(L * LANE_BYTES)
     }
 
     /// Where u < threshold, in `L` lanes of 64 places at once, for the thresholds of an input of 0 and of 1.
-    fn compare<const L: usize>(&self, random: &[[[u8; LANE_BYTES]; L]]) -> ([u64; L], [u64; L]) {
+    fn compare<const L: usize>(&self, random: &[u8], less: &mut [(u64, u64); MAX_LANES]) {
         // With the mask all ones or all zeros, majority(¬word, mask, less) is (low | less) & high.
         let step = |less: u64, not: u64, mask: u64| ((not & mask) | less) & (not | mask);
+        let words = random.as_chunks::<LANE_BYTES>().0.as_chunks::<L>().0;
         let (mut zero, mut one) = ([0; L], [0; L]);
-        for (words, &(zero_mask, one_mask)) in random.iter().zip(&self.masks) {
+        for (words, &(zero_mask, one_mask)) in words.iter().zip(&self.masks) {
             for lane in 0..L {
                 let not = !u64::from_le_bytes(words[lane]);
                 zero[lane] = step(zero[lane], not, zero_mask);
                 one[lane] = step(one[lane], not, one_mask);
             }
         }
-        // A threshold of 2³² has no bit among the 32 words: every u is below it. P(1|0) is never 1.
-        let certain = if self.stage.one() == Probability::ONE { u64::MAX } else { 0 };
-        (zero, one.map(|lane| lane | certain))
+        for ((less, zero), one) in less.iter_mut().zip(zero).zip(one) {
+            *less = (zero, one);
+        }
     }
 
     fn respond_direct(&self, signal: &[u8], out: &mut [u8], rng: &mut impl Rng) {
@@ -140,7 +152,8 @@ struct Part {
 
 impl Part {
     fn new(divisor: u64) -> Self {
-        Self { multiplier: (1u128 << 64).div_ceil(u128::from(divisor.max(1))) }
+        // ⌈n/d⌉ = ⌊(n − 1)/d⌋ + 1, and n − 1 fits into 64 bits.
+        Self { multiplier: u128::from(u64::MAX / divisor.max(1)) + 1 }
     }
 
     fn of(&self, number: u64) -> u64 {

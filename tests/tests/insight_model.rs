@@ -497,7 +497,7 @@ fn compare(
     // A Thursday evening, so that days, weeks and months are near their ends.
     let mut now = Moment { at: Timestamp::from_seconds(1_706_810_000), offset_minutes: 60 };
     let secret = DeviceSecret::from_bytes([9; 32]);
-    let mut device = Device::new(Arc::clone(registry), &secret, now);
+    let mut device = Device::new(Arc::clone(registry), &secret, now).answering_everything();
     let mut reference = Reference::new(Arc::clone(registry), now);
     for op in ops.iter().chain(&[Op::Wait(40 * DAY_MS)]) {
         let shift = |ms: i64| Timestamp::from_millis(now.at.as_millis() + ms);
@@ -516,6 +516,7 @@ fn compare(
             }
             Op::Restore => {
                 device = Device::restore(Arc::clone(registry), &secret, device.store()).unwrap();
+                device = device.answering_everything();
                 continue;
             }
             Op::Track(seen) => {

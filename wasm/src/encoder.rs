@@ -1,150 +1,171 @@
-//! From a value to a report, and from reports to a batch.
+//! The operations of the entry `deniable/encoder`.
 
-use deniable::{BatchId, Entropy, Epoch, MetricId, Value, WriteKey};
-use js_sys::Uint8Array;
-use wasm_bindgen::JsValue;
-use wasm_bindgen::convert::TryFromJsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
 
-use crate::error::{Result, bad_argument};
-use crate::input::{self, whole};
-use crate::params::Params;
-use crate::secrets::{Crypto, DeviceSecret, Randomness};
+use deniable::{
+    BatchId, DeviceSecret, Encoder, Encoding, Entropy, EntropyError, Epoch, MetricId, Params, ParamsError,
+    Randomness, Report, Response, Value, WriteKey,
+};
 
-/// Makes the reports of one device for one version of one metric.
-///
-/// A report costs `epsilonOne` of privacy, and all reports of one value together at most `epsilonInfinity`.
-#[wasm_bindgen]
-pub struct Encoder(deniable::Encoder);
+use crate::refusal::Refuse;
+use crate::wire::{Answer, Arguments};
 
-#[wasm_bindgen]
-impl Encoder {
-    /// Makes an encoder.
-    ///
-    /// # Errors
-    /// A `DeniableError` with the code `bad-metric-name` or `bad-argument`.
-    #[wasm_bindgen(constructor)]
-    pub fn new(metric: &str, version: f64, params: &Params, secret: &DeviceSecret) -> Result<Encoder> {
-        let (metric, version) = (MetricId::new(metric)?, whole("version", version)?);
-        Ok(Self(deniable::Encoder::new(metric, version, params.0, &secret.0)))
+/// What the page holds by its place.
+enum Object {
+    Free,
+    Encoder(Box<Encoder>),
+    Randomness(Box<Randomness>),
+    Report(Report),
+}
+
+/// The objects of the page.
+pub(crate) struct Objects {
+    objects: Vec<Object>,
+    free: Vec<usize>,
+}
+
+impl Objects {
+    pub(crate) const fn new() -> Self {
+        Self { objects: Vec::new(), free: Vec::new() }
     }
 
-    /// The cohort of this device for this metric, from 0.
-    #[wasm_bindgen(getter)]
-    pub fn cohort(&self) -> u16 {
-        self.0.cohort()
+    /// Carries out an operation.
+    pub(crate) fn call(&mut self, operation: u32, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
+        match operation {
+            0 => drop(self.take(from.size())),
+            1 => check(from, to),
+            2 => self.seed(from, to),
+            3 => self.encoder(from, to),
+            4 => self.encode(from, to),
+            5 => self.tell(from, to),
+            _ => self.batch(from, to),
+        }
     }
 
-    /// Encodes one of a list, by its place from 0. The epoch is the day on which the period began, counted from
-    /// 1970-01-01 UTC.
-    ///
-    /// # Errors
-    /// A `DeniableError` with the code `unknown-choice`, `wrong-kind` or `bad-argument`. No report is made then.
-    #[wasm_bindgen(js_name = encodeChoice)]
-    pub fn encode_choice(&self, choice: f64, epoch: f64, randomness: &mut Randomness) -> Result<Report> {
-        let choice = whole("choice", choice)? as usize;
-        self.encode(Value::Choice(choice), epoch, randomness)
+    fn keep(&mut self, object: Object, to: &mut Answer<'_>) {
+        let place = self.free.pop().unwrap_or(self.objects.len());
+        if place == self.objects.len() {
+            self.objects.push(object);
+        } else {
+            self.objects[place] = object;
+        }
+        to.whole(place as u32);
     }
 
-    /// Encodes some of a list, by their places from 0; perhaps none.
-    ///
-    /// # Errors
-    /// As `encodeChoice`, and `too-many-choices`.
-    #[wasm_bindgen(js_name = encodeChoices)]
-    #[expect(clippy::needless_pass_by_value, reason = "JavaScript hands over a copy")]
-    pub fn encode_choices(
-        &self,
-        choices: Vec<f64>,
-        epoch: f64,
-        randomness: &mut Randomness,
-    ) -> Result<Report> {
-        let choices = choices
-            .iter()
-            .map(|&choice| Ok(whole("choice", choice)? as usize))
-            .collect::<Result<Vec<_>>>()?;
-        self.encode(Value::Choices(&choices), epoch, randomness)
+    fn take(&mut self, place: usize) -> Object {
+        self.free.push(place);
+        mem::replace(&mut self.objects[place], Object::Free)
     }
 
-    /// Encodes a text of 1 to 4096 bytes in UTF-8.
-    ///
-    /// # Errors
-    /// A `DeniableError` with the code `text-length`, `wrong-kind` or `bad-argument`. No report is made then.
-    #[wasm_bindgen(js_name = encodeText)]
-    pub fn encode_text(&self, text: &str, epoch: f64, randomness: &mut Randomness) -> Result<Report> {
-        self.encode(Value::Text(text), epoch, randomness)
+    fn seed(&mut self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
+        let randomness = Randomness::from_entropy(&mut Drawn(from.key()));
+        let randomness = randomness.expect("the page drew the seed already");
+        self.keep(Object::Randomness(Box::new(randomness)), to);
+    }
+
+    fn encoder(&mut self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
+        let metric = match MetricId::new(from.text()) {
+            Ok(metric) => metric,
+            Err(error) => return error.refuse(to),
+        };
+        let (version, secret) = (from.whole(), DeviceSecret::from_bytes(from.key()));
+        match params(from) {
+            Ok(params) => {
+                let encoder = Box::new(Encoder::new(metric, version, params, &secret));
+                let cohort = encoder.cohort();
+                self.keep(Object::Encoder(encoder), to);
+                to.whole(cohort.into());
+            }
+            Err(error) => error.refuse(to),
+        }
+    }
+
+    fn encode(&mut self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
+        let places = [from.size(), from.size()];
+        let Ok([Object::Encoder(encoder), Object::Randomness(randomness)]) =
+            self.objects.get_disjoint_mut(places)
+        else {
+            unreachable!("the page's classes hold these places")
+        };
+        let (epoch, kind) = (Epoch(from.whole()), from.whole());
+        let report = match kind {
+            0 => encoder.encode(Value::Choice(from.size()), epoch, randomness),
+            1 => encoder.encode(Value::Choices(&from.list(Arguments::size)), epoch, randomness),
+            _ => encoder.encode(Value::Text(from.text()), epoch, randomness),
+        };
+        match report {
+            Ok(report) => self.keep(Object::Report(report), to),
+            Err(error) => error.refuse(to),
+        }
+    }
+
+    fn tell(&self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
+        let Object::Report(report) = &self.objects[from.size()] else {
+            unreachable!("the page's classes hold this place")
+        };
+        to.whole(report.epoch().0);
+        to.whole(report.cohort().into());
+        to.bytes(report.bytes());
+    }
+
+    fn batch(&mut self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
+        let key = from.text();
+        let key = if key.is_empty() { Ok(WriteKey::NONE) } else { key.parse() };
+        let id = BatchId(from.key());
+        let reports = from.list(|from| match self.take(from.size()) {
+            Object::Report(report) => report,
+            _ => unreachable!("the page's classes hold this place"),
+        });
+        match key.and_then(|key| deniable::write_batch(key, id, reports)) {
+            Ok(batch) => to.bytes(&batch),
+            Err(error) => error.refuse(to),
+        }
     }
 }
 
-impl Encoder {
-    fn encode(&self, value: Value<'_>, epoch: f64, randomness: &mut Randomness) -> Result<Report> {
-        let epoch = Epoch(whole("epoch", epoch)?);
-        Ok(Report(self.0.encode(value, epoch, &mut randomness.0)?))
+/// Random bytes that the page drew.
+struct Drawn([u8; 32]);
+
+impl Entropy for Drawn {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError> {
+        out.copy_from_slice(&self.0);
+        Ok(())
     }
 }
 
-/// A randomized answer: all that leaves the device about a value. Only an `Encoder` makes one.
-#[wasm_bindgen]
-pub struct Report(deniable::Report);
-
-#[wasm_bindgen]
-impl Report {
-    /// The metric that it answers.
-    #[wasm_bindgen(getter)]
-    pub fn metric(&self) -> String {
-        self.0.stream().metric().as_str().into()
-    }
-
-    /// The version of the metric.
-    #[wasm_bindgen(getter)]
-    pub fn version(&self) -> u32 {
-        self.0.stream().version()
-    }
-
-    /// The period that it belongs to.
-    #[wasm_bindgen(getter)]
-    pub fn epoch(&self) -> u32 {
-        self.0.epoch().0
-    }
-
-    /// The cohort that it comes from.
-    #[wasm_bindgen(getter)]
-    pub fn cohort(&self) -> u16 {
-        self.0.cohort()
-    }
-
-    /// Its bits, eight in a byte: bit i in place i mod 8 of byte ⌊i/8⌋.
-    #[wasm_bindgen(getter, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
-    pub fn bits(&self) -> Vec<u8> {
-        self.0.bits().domain().collect()
+/// Tells what parameters cost.
+fn check(from: &mut Arguments<'_>, to: &mut Answer<'_>) {
+    match params(from) {
+        Ok(params) => {
+            to.number(params.epsilon_one().get());
+            to.number(params.epsilon_infinity().get());
+            to.bytes(&params.fingerprint().0);
+        }
+        Err(error) => error.refuse(to),
     }
 }
 
-/// Writes reports as one batch, the body of one request. To repeat a request send the same bytes again: the
-/// collector counts a batch once.
-///
-/// The reports are taken over and cannot be used again, even where this fails. The write key is the text of 32
-/// digits that the collector's operator gave; leave it out for a collector that asks for none. The id is 16 random
-/// bytes, drawn from `crypto` unless given.
-///
-/// # Errors
-/// A `DeniableError` with the code `empty-batch`, `batch-too-large` (over 1 MiB), `bad-key`, `bad-argument` or
-/// `no-randomness`.
-#[wasm_bindgen(js_name = writeBatch, unchecked_return_type = "Uint8Array<ArrayBuffer>")]
-pub fn write_batch(
-    #[wasm_bindgen(unchecked_param_type = "Report[]")] reports: Vec<JsValue>,
-    key: Option<String>,
-    id: Option<Uint8Array>,
-) -> Result<Vec<u8>> {
-    let spent = |_| bad_argument("a batch is made of reports, each of which goes into one batch");
-    let reports = reports
-        .into_iter()
-        .map(|report| Ok(Report::try_from_js_value(report).map_err(spent)?.0))
-        .collect::<Result<_>>()?;
-    let key = key.map_or(Ok(WriteKey::NONE), |key| key.parse())?;
-    let mut batch_id = [0; 16];
-    match id {
-        Some(id) => input::bytes("the id", &id, &mut batch_id)?,
-        None => Crypto.fill(&mut batch_id)?,
+/// Reads parameters: the encoding, or 3 for those of RAPPOR; then k, h and m; then f, p, q, or how many stages there are
+/// of each kind, and each stage.
+fn params(from: &mut Arguments<'_>) -> Result<Params, ParamsError> {
+    let encoding = match from.whole() {
+        0 => Encoding::Direct,
+        1 => Encoding::Unary,
+        2 => Encoding::Bloom,
+        _ => {
+            let [bits, hashes, cohorts] = [from.size(), from.size(), from.size()];
+            return Params::rappor(bits, hashes, cohorts, from.number(), from.number(), from.number());
+        }
+    };
+    let [bits, hashes, cohorts] = [from.size(), from.size(), from.size()];
+    Params::new(encoding, bits, hashes, cohorts, stage(from)?, stage(from)?)
+}
+
+fn stage(from: &mut Arguments<'_>) -> Result<Option<Response>, ParamsError> {
+    if from.whole() == 0 {
+        return Ok(None);
     }
-    Ok(deniable::write_batch(key, BatchId(batch_id), reports)?)
+    Response::nearest(from.number(), from.number()).map(Some)
 }

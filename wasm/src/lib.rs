@@ -1,17 +1,17 @@
-//! The deniable encoder for browsers and Node: thin types over the crate `deniable`, with no algorithm of their own.
+//! The deniable encoder for JavaScript, as WebAssembly: thin layers over the crate `deniable`, with no algorithm of their own.
 //!
-//! Each type holds one of `deniable` and passes calls on; given one secret and one seed, native and WASM reports are
-//! equal to the byte. What JavaScript hands over is checked here once, because it may hand over anything:
-//! see `input`. Every refusal is a `DeniableError` with a stable code: see `error`.
+//! A module has two functions, `room` and `call`, and speaks in bytes: see `abi` for the way in and out, and `wire` for what
+//! the bytes mean. Classes, types and messages for people are the package's TypeScript. Randomness comes in as an argument.
+//! Given one secret and one seed, native and WASM reports are equal to the byte.
 //!
-//! The doc comments of this crate are the documentation that TypeScript shows.
+//! A page downloads all of it, so nothing here formats text: a refusal is a code and its numbers, see `refusal`.
 
+#![cfg_attr(target_family = "wasm", no_std)]
+
+extern crate alloc;
+
+mod abi;
+#[cfg(feature = "encoder")]
 mod encoder;
-mod error;
-mod input;
-mod params;
-mod secrets;
-
-pub use encoder::{Encoder, Report, write_batch};
-pub use params::Params;
-pub use secrets::{DeviceSecret, Randomness};
+mod refusal;
+mod wire;

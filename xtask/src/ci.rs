@@ -9,6 +9,8 @@ pub(crate) const NO_STD: &str = "thumbv7em-none-eabi";
 const LINTS: &str = "cargo clippy --workspace --all-targets --all-features -- -D warnings";
 const DOCS: &str = "cargo doc --workspace --all-features --no-deps";
 const SDK: &str = "cargo build --package deniable --no-default-features --features rappor-compat --target";
+/// Reads the Dockerfile where no engine runs that would.
+const DOCKERFILE: &str = "npx --yes dockerfile-utils@0.16.3 lint aggregator/deploy/Dockerfile";
 const VECTORS: &str = "cargo test --package deniable-tests --test wasm_parity -- --ignored write_the_vectors";
 
 /// Runs every check.
@@ -23,6 +25,7 @@ pub(crate) fn run(steps: &mut Steps) -> anyhow::Result<()> {
     steps.run("sdk without std", command(&format!("{SDK} {NO_STD}")))?;
     steps.run("sdk for wasm32", command(&format!("{SDK} {}", package::TARGET)))?;
     package::build(steps)?;
+    steps.run("Dockerfile", command(DOCKERFILE))?;
     println!("\n{steps}");
     step::run_tests(command("cargo test --workspace"))
 }

@@ -20,6 +20,9 @@ use super::{parameters, reports};
 /// Reads a metric from a store, with a list of --candidates: the strings that may have been reported, or for a closed
 /// list its values in order. Or takes files: --params, --counts, and either --map or --candidates. Those of google/rappor
 /// are taken as they are, and candidates then hashed as its clients do.
+///
+/// Figures are of the devices that reported, and scaled to no others. Where metrics rotate, `deniable check` says which share
+/// of all devices answers each.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["store", "params"]))]
 #[command(group = clap::ArgGroup::new("sums").args(["counts", "reports"]))]

@@ -8,12 +8,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use deniable::{Answers, Entropy, Params, SystemEntropy, WriteKey};
-use deniable_aggregator::collect::{Origin, Token};
+use deniable_aggregator::collect::{Origin, Role, Token};
 
-/// Makes a directory with a first metric, a write key and an analyst's token.
+/// The file of settings, with every setting in it.
+pub(super) const SETTINGS: &str = include_str!("init/deniable.toml");
+/// Its name.
+const SETTINGS_FILE: &str = "deniable.toml";
+
+/// Makes a directory with settings, a first metric, a write key and tokens.
 ///
-/// The directory holds metrics.toml and access.toml; `deniable serve` makes the store in it. The write key goes into
-/// the application and is no secret. The token is printed here, once, and kept only as its hash: give it to the analyst.
+/// The directory holds deniable.toml, metrics.toml and access.toml; `deniable serve` makes the store in it. The write key
+/// goes into the application and is no secret. The tokens are printed here, once, and kept only as their hashes: one for
+/// who reads counts, one for the operator.
 #[derive(Args)]
 pub(crate) struct InitArgs {
     /// Directory to make; it must not exist
@@ -27,7 +33,7 @@ pub(crate) struct InitArgs {
 #[derive(serde::Serialize)]
 struct AccessFile {
     key: [KeyEntry; 1],
-    token: [TokenEntry; 1],
+    token: [TokenEntry; 2],
 }
 
 #[derive(serde::Serialize)]
@@ -42,35 +48,33 @@ struct KeyEntry {
 struct TokenEntry {
     name: &'static str,
     sha256: String,
+    role: Role,
 }
 
 pub(crate) fn run(args: &InitArgs) -> Result<()> {
     let dir = &args.dir;
     let mut key = [0; 16];
     SystemEntropy.fill(&mut key)?;
-    let (key, token) = (WriteKey(key), Token::draw(&mut SystemEntropy)?);
+    let key = WriteKey(key);
+    let [analyst, operator] = [Token::draw(&mut SystemEntropy)?, Token::draw(&mut SystemEntropy)?];
+    let entry = |name, token: &Token, role| TokenEntry { name, sha256: token.sha256(), role };
     let access = AccessFile {
         key: [KeyEntry { name: "app", key: key.to_string(), origins: args.origin.clone() }],
-        token: [TokenEntry { name: "analyst", sha256: token.sha256() }],
+        token: [entry("analyst", &analyst, Role::Read), entry("operator", &operator, Role::Admin)],
     };
     // Only the operator reads what is made here.
     DirBuilder::new()
         .mode(0o700)
         .create(dir)
         .with_context(|| format!("cannot make {}: it must not exist yet", dir.display()))?;
+    write(&dir.join(SETTINGS_FILE), SETTINGS)?;
     write(&dir.join("metrics.toml"), &first_metric()?)?;
     write(&dir.join("access.toml"), &toml::to_string(&access)?)?;
     let mut out = io::stdout().lock();
     writeln!(out, "write key, for the application: {key}")?;
-    writeln!(out, "token, for the analyst, shown this once: {}", token.reveal())?;
-    let at = |name| dir.join(name).display().to_string();
-    writeln!(
-        out,
-        "next: deniable serve --metrics {} --access {} --store {}",
-        at("metrics.toml"),
-        at("access.toml"),
-        at("store")
-    )?;
+    writeln!(out, "token, for the analyst, shown this once: {}", analyst.reveal())?;
+    writeln!(out, "token, for the operator, shown this once: {}", operator.reveal())?;
+    writeln!(out, "next: deniable serve --config {}", dir.join(SETTINGS_FILE).display())?;
     Ok(())
 }
 

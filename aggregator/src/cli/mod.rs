@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod config;
 mod counts;
 mod decode;
 mod demo;
@@ -14,6 +15,7 @@ mod parameters;
 mod plot;
 mod privacy;
 mod progress;
+mod ready;
 mod replay;
 mod reports;
 mod selection;
@@ -40,6 +42,7 @@ enum Command {
     Demo(demo::Args),
     Init(init::InitArgs),
     Serve(serve::ServeArgs),
+    Ready(ready::ReadyArgs),
     Check(check::CheckArgs),
     Store(store::StoreArgs),
     Counts(counts::CountsArgs),
@@ -57,7 +60,8 @@ pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(&args),
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(args),
+        Command::Ready(args) => ready::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Counts(args) => counts::run(&args),

@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 ///
 /// Reads JSON lines with `event`, `timestamp`, `user_id` and `properties`, or with `_n`, `_t`, `_p` and properties beside them,
 /// or CSV with such columns. Each user gets a device that is installed with the first event and draws a secret of its own.
+/// Metrics that rotate are reported by their share of the devices, each of which answers one group of them; --values shows
+/// what every device would answer to all of them.
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("output").required(true))]
 pub(crate) struct ReplayArgs {
@@ -55,7 +57,11 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     let last = users.iter().flat_map(|user| &user.events).map(|event| event.at.at).max();
     let until = args.until.map(|day| Timestamp::from_seconds(i64::from(day.0) * 86_400));
     let Some(end) = until.or(last) else { bail!("{} holds no event", args.events.display()) };
-    let replayed = users.par_iter().map(|user| Replayed::new(user, &registry, end));
+    let begin = |secret: &DeviceSecret, install| {
+        let device = Device::new(Arc::clone(&registry), secret, install);
+        if args.values { device.answering_everything() } else { device }
+    };
+    let replayed = users.par_iter().map(|user| Replayed::new(user, begin, end));
     let replayed = replayed.collect::<Result<Vec<_>>>()?;
     match &args.reports {
         Some(directory) => write_reports(args, directory, &registry, &replayed)?,
@@ -72,14 +78,15 @@ struct Replayed {
 }
 
 impl Replayed {
-    fn new(user: &User, registry: &Arc<Registry>, end: Timestamp) -> Result<Self> {
+    fn new(user: &User, begin: impl Fn(&DeviceSecret, Moment) -> Device, end: Timestamp) -> Result<Self> {
         let secret = DeviceSecret::draw(&mut SystemEntropy)?;
         let first = user.events.first().context("a user has at least one event")?;
-        let mut device = Device::new(Arc::clone(registry), &secret, first.at);
+        let mut device = begin(&secret, first.at);
+        let registry = Arc::clone(device.registry());
         let mut answers = Vec::new();
         let mut latest = first.at;
         for event in user.events.iter().take_while(|event| event.at.at <= end) {
-            let fitted = event.fitted(registry);
+            let fitted = event.fitted(&registry);
             let properties: Vec<_> =
                 fitted.iter().map(|(name, value)| (*name, value.as_property())).collect();
             let properties = &properties[..];

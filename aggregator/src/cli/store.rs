@@ -1,12 +1,18 @@
-//! `deniable store`: the care of a store that no collector is using.
+//! `deniable store`: the care of a store.
+
+mod backup;
+mod export;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use deniable_aggregator::store::{DiskStore, Store};
+use deniable_aggregator::store::{DiskStore, Store, Verified};
 
-/// Checks a store, or makes it smaller. A collector that uses it must be stopped first.
+/// Checks a store, makes it smaller, copies and restores it, or writes out what it counts.
+///
+/// One process at a time can use a store, so a collector that has it must be stopped first. Only a backup can be had from
+/// a collector that runs.
 #[derive(Args)]
 pub(crate) struct StoreArgs {
     #[command(subcommand)]
@@ -19,6 +25,9 @@ enum StoreCommand {
     Verify(Place),
     /// Gives back the space that is free inside
     Compact(Place),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
+    Export(export::ExportArgs),
 }
 
 #[derive(Args)]
@@ -32,17 +41,7 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match &args.command {
         StoreCommand::Verify(Place { store: dir }) => {
-            let verified = DiskStore::open(dir)?.verify()?;
-            writeln!(
-                out,
-                "{} is sound: {} reports in {} rows, {} of them kept, {} more in the lake, {} batch ids",
-                dir.display(),
-                verified.reports,
-                verified.rows,
-                verified.kept,
-                verified.moved,
-                verified.batch_ids
-            )?;
+            tell_sound(&mut out, dir, &DiskStore::open(dir)?.verify()?)?;
         }
         StoreCommand::Compact(Place { store: dir }) => {
             let mut store = DiskStore::open(dir)?;
@@ -50,6 +49,18 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
             store.compact()?;
             writeln!(out, "{}: {before} bytes before, {} now", dir.display(), store.size_bytes()?)?;
         }
+        StoreCommand::Backup(args) => backup::run(args, &mut out)?,
+        StoreCommand::Restore(args) => backup::restore(args, &mut out)?,
+        StoreCommand::Export(args) => export::run(args, out)?,
     }
     Ok(())
+}
+
+fn tell_sound(out: &mut impl Write, place: &Path, verified: &Verified) -> io::Result<()> {
+    let Verified { reports, rows, kept, batch_ids } = verified;
+    writeln!(
+        out,
+        "{} is sound: {reports} reports in {rows} rows, {kept} of them kept, {batch_ids} batch ids",
+        place.display()
+    )
 }

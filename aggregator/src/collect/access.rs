@@ -13,7 +13,14 @@
 //! [[token]]
 //! name = "analyst"
 //! sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+//! role = "read"   # or "monitor" or "admin"
 //! ```
+//!
+//! | role | counts | the collector's own figures | reload and backup |
+//! |---|---|---|---|
+//! | `read`, if none is given | yes | | |
+//! | `monitor` | | yes | |
+//! | `admin` | yes | yes | yes |
 //!
 //! A token has 256 random bits, so that its plain hash gives nobody a way to guess it.
 
@@ -27,10 +34,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use deniable::{Entropy, EntropyError, WriteKey};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 use thiserror::Error;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::problem::{Kind, Problem};
+use crate::catalog::LineFault;
 
 /// What tokens begin with, so that one that was leaked is found by who searches for it.
 const TOKEN_PREFIX: &str = "dnbl_";
@@ -40,7 +48,34 @@ const TOKEN_PREFIX: &str = "dnbl_";
 pub struct Access {
     /// None if batches of any key are taken.
     keys: Option<HashMap<WriteKey, Key>>,
-    tokens: Vec<[u8; 32]>,
+    tokens: Vec<Grant>,
+}
+
+/// What the holder of a token may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Read counts.
+    #[default]
+    Read,
+    /// Read the collector's own figures.
+    Monitor,
+    /// Do everything.
+    Admin,
+}
+
+impl Role {
+    /// Says whether it may do what `needed` may.
+    pub(super) fn covers(self, needed: Self) -> bool {
+        self == Self::Admin || self == needed
+    }
+}
+
+/// A token by its hash, and what it allows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grant {
+    pub(super) sha256: [u8; 32],
+    pub(super) role: Role,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +112,8 @@ struct RawToken {
     name: String,
     #[serde(deserialize_with = "hash")]
     sha256: [u8; 32],
+    #[serde(default)]
+    role: Role,
 }
 
 impl Access {
@@ -100,7 +137,8 @@ impl Access {
     /// # Errors
     /// An [`AccessFault`] that gives what is at fault.
     pub fn parse(text: &str) -> Result<Self, AccessFault> {
-        let raw: RawAccess = toml::from_str(text)?;
+        let raw: RawAccess =
+            toml::from_str(text).map_err(|error| AccessFault::Text(LineFault::of(text, "", &error)))?;
         let mut keys = HashMap::new();
         for RawKey { name, key, origins, revoked } in raw.key {
             if key == WriteKey::NONE
@@ -109,12 +147,23 @@ impl Access {
                 return Err(AccessFault::Key { name });
             }
         }
-        Ok(Self { keys: Some(keys), tokens: raw.token.into_iter().map(|token| token.sha256).collect() })
+        let grant = |RawToken { sha256, role, .. }| Grant { sha256, role };
+        Ok(Self { keys: Some(keys), tokens: raw.token.into_iter().map(grant).collect() })
     }
 
     /// Says whether batches of any key are taken.
     pub fn is_open(&self) -> bool {
         self.keys.is_none()
+    }
+
+    /// The keys, also those that were revoked.
+    pub(super) fn keys(&self) -> impl Iterator<Item = WriteKey> {
+        self.keys.iter().flat_map(HashMap::keys).copied()
+    }
+
+    /// What tokens allow.
+    pub(super) fn grants(&self) -> &[Grant] {
+        &self.tokens
     }
 
     /// The pages that some key is for.
@@ -141,23 +190,17 @@ impl Access {
             _ => Ok(&key.name),
         }
     }
+}
 
-    /// Lets a reader in by the token of the request. Every known token is compared, in constant time.
-    pub(super) fn check_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let token =
-            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        let hash: [u8; 32] = Sha256::digest(token.unwrap_or_default()).into();
-        let known = self.tokens.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&hash));
-        if bool::from(known) {
-            return Ok(());
-        }
-        let detail = "give the token of an analyst, as \"Authorization: Bearer TOKEN\"";
-        Err(Problem::new(Kind::Unauthorized, detail))
-    }
+/// The hash of the token that a request gives; that of nothing if it gives none.
+pub(super) fn token_hash(headers: &HeaderMap) -> [u8; 32] {
+    let token =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    Sha256::digest(token.unwrap_or_default()).into()
 }
 
 /// The secret of an analyst. It is printed once, where it is made.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Token(String);
 
 impl Token {
@@ -166,9 +209,10 @@ impl Token {
     /// # Errors
     /// Those of `entropy`.
     pub fn draw(entropy: &mut impl Entropy) -> Result<Self, EntropyError> {
-        let mut secret = [0; 32];
-        entropy.fill(&mut secret)?;
-        Ok(Self(format!("{TOKEN_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(secret))))
+        let mut secret = Zeroizing::new([0; 32]);
+        entropy.fill(&mut *secret)?;
+        let text = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*secret));
+        Ok(Self(format!("{TOKEN_PREFIX}{}", *text)))
     }
 
     /// The token itself, to be given to the analyst.
@@ -271,9 +315,9 @@ pub enum AccessError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AccessFault {
-    /// A value, a name or the notation is wrong; the message gives the line.
-    #[error(transparent)]
-    Text(#[from] toml::de::Error),
+    /// A value, a name or the notation is wrong. The message gives the line but not what stands there, which may be a key.
+    #[error("{0}")]
+    Text(LineFault),
     /// A key that stands twice, or is zero throughout.
     #[error("key {name:?} is zero throughout or the same as another: draw a new one")]
     Key {
@@ -335,21 +379,28 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_token_reads() {
+    fn a_token_is_known_by_its_hash_and_never_shown() {
         let token = Token::draw(&mut SystemEntropy).unwrap();
-        let access = access(&token);
-        let check = |value: &str| access.check_token(&headers(header::AUTHORIZATION, value)).is_ok();
-        assert!(check(&format!("Bearer {}", token.reveal())));
+        let [grant] = access(&token).grants().to_vec()[..] else { panic!("one token") };
+        assert_eq!(grant.role, Role::Read);
+        let hash = |value: &str| token_hash(&headers(header::AUTHORIZATION, value));
+        assert_eq!(hash(&format!("Bearer {}", token.reveal())), grant.sha256);
         let other = Token::draw(&mut SystemEntropy).unwrap();
         for wrong in [other.reveal(), &token.reveal()[..47], &token.sha256(), ""] {
-            assert!(!check(&format!("Bearer {wrong}")), "{wrong}");
+            assert_ne!(hash(&format!("Bearer {wrong}")), grant.sha256, "{wrong}");
         }
-        assert!(!check(token.reveal()));
-        assert!(access.check_token(&HeaderMap::new()).is_err());
-        // Where there are no tokens, nobody reads.
-        let nobody = Access::open().check_token(&headers(header::AUTHORIZATION, "Bearer "));
-        assert_eq!(nobody.unwrap_err().kind(), Kind::Unauthorized);
+        assert_ne!(hash(token.reveal()), grant.sha256);
+        assert_ne!(token_hash(&HeaderMap::new()), grant.sha256);
         assert_eq!(format!("{token:?}"), "Token(..)");
+    }
+
+    #[test]
+    fn roles_cover_themselves_and_admin_all() {
+        use Role::{Admin, Monitor, Read};
+        let covered = |role: Role| [Read, Monitor, Admin].map(|needed| role.covers(needed));
+        assert_eq!(covered(Read), [true, false, false]);
+        assert_eq!(covered(Monitor), [false, true, false]);
+        assert_eq!(covered(Admin), [true; 3]);
     }
 
     #[test]
@@ -364,6 +415,13 @@ mod tests {
             (format!("key = \"{WEB}\"\norigins = [\"https://app.example/\"]"), &["line 4"]),
             (format!("key = \"{WEB}\"\norigin = []"), &["line 4", "origin"]),
             (format!("key = \"{WEB}\"\n[[token]]\nname = \"me\"\nsha256 = \"ab\""), &["line 6", "64"]),
+            (
+                format!(
+                    "key = \"{WEB}\"\n[[token]]\nname = \"me\"\nrole = \"root\"\nsha256 = \"{}\"",
+                    "0".repeat(64)
+                ),
+                &["line 6", "root", "`read`, `monitor`, `admin`"],
+            ),
         ] {
             let message = key(&text);
             assert!(said.iter().all(|part| message.contains(part)), "{text}: {message}");

@@ -3,11 +3,15 @@
 //! | address | takes | answers |
 //! |---|---|---|
 //! | `POST /v1/reports` | a batch, as `application/octet-stream`, or as base64url in `text/plain`; either may be packed by `gzip` | `{"status":"accepted","reports":n,"refused":{…}}`, or `"duplicate"` |
-//! | `GET /v1/catalog` | | the current metrics with their parameters, and an `ETag` |
-//! | `GET /v1/counts` | an analyst's token | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs |
-//! | `GET /metrics` | an analyst's token | the collector's own figures, for Prometheus |
+//! | `GET /v1/catalog` | `?key=` and a write key; where there is one project it may be left out | the current metrics with their parameters, and an `ETag`; to who accepts `application/vnd.deniable.catalog`, the catalog in the bytes that devices read |
+//! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs |
+//! | `GET /metrics` | a token of role `monitor` | the collector's own figures, for Prometheus |
+//! | `POST /v1/admin/reload` | a token of role `admin` | `{"status":"ok"}` when questions, keys and tokens were read anew; [`Kind::ReloadRefused`] if they stay |
+//! | `GET /v1/admin/backup` | a token of role `admin` | the file of a store that holds every batch acknowledged until now |
 //! | `GET /healthz` | | `{"status":"ok"}` while the program answers |
-//! | `GET /readyz` | | `{"status":"ok"}` while batches are taken |
+//! | `GET /readyz` | perhaps `?project=` | `{"status":"ok"}` while batches of all projects, or of that one, are taken |
+//!
+//! A write key and a token belong to one project, and nothing that is answered to them is of another.
 //!
 //! `reports` is the number of reports that are counted, and `refused` how many were not, by reason; the reports of a
 //! batch are refused one by one. If none can be counted the answer is a [`Problem`], as it is to all else. Answers of
@@ -17,104 +21,124 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use deniable::{Batch, Epoch, MetricId};
+use deniable::{Batch, Epoch, MetricId, WriteKey};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-use super::access::Origin;
+use super::access::{Origin, Role};
+use super::admin;
 use super::body;
+use super::directory::{Directory, Found};
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::problem::{Kind, Problem, by_reason};
-use super::published::Published;
+use super::project::{ProjectName, Rules};
 use super::rates::{Limiter, Neighbourhood};
 use super::settings::{Origins, Settings};
-use super::writer::{Committed, Writer, WriterError};
-use crate::catalog::Catalog;
-use crate::store::{Accepted, Checked, Registries, Selection, Store, Terms};
+use super::writer::{Committed, WriterError};
+use crate::store::{Accepted, Checked, Selection, Store, Terms};
 
 /// How long a browser may remember which pages may read answers.
 const CORS_AGE_SECONDS: u64 = 86_400;
 
-/// What is asked, and what was: reports may still come under a registry of before.
+/// What requests share.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    /// The metrics.
-    pub catalog: Catalog,
-    /// The registries that were ever served, and this catalog's.
-    pub registries: Registries,
-}
-
-#[derive(Clone)]
-struct App {
-    asked: Arc<Asked>,
-    store: Arc<dyn Store>,
-    published: Published,
-    writer: Writer,
+pub(super) struct App {
+    pub(super) directory: Arc<Directory>,
     metrics: Metrics,
     memory: Memory,
     limiter: Arc<Limiter>,
     settings: Arc<Settings>,
 }
 
-/// Makes the collector's service: batches are checked against what is `asked` and committed by `writer` to
-/// `store`, and what happens is counted in `metrics`.
-pub fn router(
-    asked: Arc<Asked>,
-    (store, writer, metrics): (Arc<dyn Store>, Writer, Metrics),
-    settings: Settings,
-) -> Router {
-    let app = App {
-        published: Published::new(&asked.catalog),
-        asked,
-        store,
-        writer,
-        metrics,
-        memory: Memory::new(settings.limits.memory_bytes),
-        limiter: Arc::new(Limiter::new(settings.rates)),
-        settings: Arc::new(settings),
-    };
+impl App {
+    pub(super) fn new(directory: Arc<Directory>, settings: Settings) -> Self {
+        Self {
+            directory,
+            metrics: Metrics::new(),
+            memory: Memory::new(settings.limits.memory_bytes),
+            limiter: Arc::new(Limiter::new(settings.rates)),
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// The project of a reader, whose requests are limited by their token.
+    pub(super) fn reader(&self, headers: &HeaderMap, needed: Role) -> Result<Found, Problem> {
+        let (found, token) = self.directory.of_token(headers, needed)?;
+        self.limiter.check_token(token).map_err(Problem::too_many)?;
+        Ok(found)
+    }
+}
+
+/// Makes the collector's service.
+pub(super) fn router(app: App) -> Router {
     Router::new()
         .route("/v1/reports", post(receive))
-        .route("/v1/catalog", get(catalog_of))
+        .route("/v1/catalog", get(catalog))
         .route("/v1/counts", get(counts))
-        .route("/metrics", get(metrics_of))
+        .route("/v1/admin/reload", post(admin::reload))
+        .route("/v1/admin/backup", get(admin::backup))
+        .route("/metrics", get(metrics))
+        .route_layer(from_fn_with_state(app.clone(), limit))
         .route("/healthz", get(async || Json(OK)))
         .route("/readyz", get(ready))
         .fallback(async || Problem::new(Kind::NotFound, "batches are sent to POST /v1/reports"))
         .method_not_allowed_fallback(async || {
             Problem::new(Kind::MethodNotAllowed, "batches are sent with POST to /v1/reports")
         })
-        .layer(cors(&app.settings))
+        .layer(from_fn_with_state(app.clone(), observe))
+        .layer(cors(&app))
         .with_state(app)
 }
 
-fn cors(settings: &Settings) -> CorsLayer {
+fn cors(app: &App) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::CONTENT_ENCODING, header::IF_NONE_MATCH])
         .expose_headers([header::ETAG, header::RETRY_AFTER])
         .max_age(std::time::Duration::from_secs(CORS_AGE_SECONDS));
-    match &settings.origins {
+    match &app.settings.origins {
         Origins::Listed(listed) => {
-            let origins = listed.iter().map(Origin::header).chain(settings.access.origins());
-            layer.allow_origin(AllowOrigin::list(origins.cloned()))
+            let listed: Vec<HeaderValue> = listed.iter().map(Origin::header).cloned().collect();
+            let directory = Arc::clone(&app.directory);
+            layer.allow_origin(AllowOrigin::predicate(move |origin, _| {
+                listed.contains(origin) || directory.is_page(origin)
+            }))
         }
         Origins::Any => layer.allow_origin(Any),
     }
 }
 
+/// Lets a request in if its neighbourhood has not sent too many.
+async fn limit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    if let Some(neighbourhood) = request.extensions().get::<Neighbourhood>() {
+        app.limiter.check_neighbourhood(*neighbourhood).map_err(Problem::too_many)?;
+    }
+    Ok(next.run(request).await)
+}
+
+/// Counts the problems that are answered.
+async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if let Some(kind) = response.extensions().get::<Kind>() {
+        app.metrics.problem(*kind);
+    }
+    response
+}
+
 /// What a supervisor learns.
 #[derive(Serialize)]
-struct Health {
+pub(super) struct Health {
     status: &'static str,
 }
 
-const OK: Health = Health { status: "ok" };
+pub(super) const OK: Health = Health { status: "ok" };
 
 /// What a sender learns of its batch.
 #[derive(Serialize)]
@@ -125,33 +149,27 @@ struct Receipt {
 }
 
 async fn receive(State(app): State<App>, request: Request) -> Result<Json<Receipt>, Problem> {
-    count(&app, request).await.inspect_err(|problem| app.metrics.problem(problem))
-}
-
-async fn count(app: &App, request: Request) -> Result<Json<Receipt>, Problem> {
-    let App { limiter, settings, .. } = app;
-    if let Some(neighbourhood) = request.extensions().get::<Neighbourhood>() {
-        limiter.check_neighbourhood(*neighbourhood).map_err(Problem::too_many)?;
-    }
     let headers = request.headers().clone();
-    let (body, memory) = body::receive(request, &app.memory, settings.limits.body_timeout).await?;
+    let (body, memory) = body::receive(request, &app.memory, app.settings.limits.body_timeout).await?;
     let batch = Batch::parse(&body)?;
-    let source = settings.access.check_key(batch.key(), &headers)?;
-    if !settings.access.is_open() {
-        limiter.check_key(batch.key()).map_err(Problem::too_many)?;
+    let Found { project, rules, .. } = app.directory.of_key(batch.key(), &headers)?;
+    let source = rules.access.check_key(batch.key(), &headers)?;
+    if !rules.access.is_open() {
+        app.limiter.check_key(batch.key()).map_err(Problem::too_many)?;
     }
-    let Asked { catalog, registries } = &*app.asked;
-    let terms = Terms { catalog, registries, open: settings.window.open(), source };
+    let Rules { catalog, registries, .. } = &*rules;
+    let terms = Terms { catalog, registries, open: app.settings.window.open(), source };
     let Checked { accepted, refused } = Accepted::check(&batch, &terms);
     // The accepted reports are a copy; between here and the parsing nothing waits, so there are few of both at a time.
     drop(batch);
     drop(body);
     if accepted.is_empty() {
+        project.metrics.refused(&refused);
         return Err(refused.into());
     }
     let reports = accepted.report_count();
-    let committed = app.writer.commit(accepted, memory).await?;
-    app.metrics.received(committed, reports, &refused);
+    let committed = project.writer.commit(accepted, memory).await?;
+    project.metrics.received(committed, reports, &refused);
     let status = match committed {
         Committed::Now => "accepted",
         Committed::Before => "duplicate",
@@ -159,8 +177,34 @@ async fn count(app: &App, request: Request) -> Result<Json<Receipt>, Problem> {
     Ok(Json(Receipt { status, reports, refused: by_reason(&refused) }))
 }
 
-async fn catalog_of(State(app): State<App>, headers: HeaderMap) -> Response {
-    app.published.answer(&headers)
+/// Whose catalog a client wants.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asking {
+    key: Option<String>,
+}
+
+async fn catalog(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let Asking { key } = query(&request)?;
+    let found = match (key, app.directory.sole()) {
+        (None, Some(found)) => found,
+        (None, None) => {
+            let detail = "give the write key of the application, as in /v1/catalog?key=7f0c…";
+            return Err(Problem::new(Kind::BadQuery, detail));
+        }
+        (Some(key), _) => {
+            let key: WriteKey = key.parse().map_err(|_| {
+                Problem::new(Kind::BadQuery, "the key has to be the 32 hexadecimal digits of a write key")
+            })?;
+            app.directory.of_key(key, request.headers())?
+        }
+    };
+    Ok(found.rules.published.answer(request.headers()))
+}
+
+fn query<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
+    let asked = Query::<T>::try_from_uri(request.uri());
+    asked.map(|Query(asked)| asked).map_err(|error| Problem::new(Kind::BadQuery, error.body_text()))
 }
 
 /// Which counts an analyst wants; without a metric the list of all.
@@ -186,12 +230,10 @@ struct Cohort {
 }
 
 async fn counts(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    app.settings.access.check_token(request.headers())?;
-    let wanted = Query::<Wanted>::try_from_uri(request.uri());
-    let Query(wanted) = wanted.map_err(|error| Problem::new(Kind::BadQuery, error.body_text()))?;
-    let store = Arc::clone(&app.store);
+    let Found { project, .. } = app.reader(request.headers(), Role::Read)?;
+    let wanted = query(&request)?;
     // Reading may wait for the disk, and must not keep requests waiting.
-    let read = tokio::task::spawn_blocking(move || read(&*store, wanted)).await;
+    let read = tokio::task::spawn_blocking(move || read(&*project.store, wanted)).await;
     read.map_err(|_| Problem::from(WriterError::Stopped))?
 }
 
@@ -210,14 +252,84 @@ fn read(store: &dyn Store, wanted: Wanted) -> Result<Response, Problem> {
     Ok(Json(Sums { cohorts: counts.reports().iter().enumerate().map(cohort).collect() }).into_response())
 }
 
-async fn metrics_of(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    app.settings.access.check_token(&headers)?;
-    let written = tokio::task::spawn_blocking(move || app.metrics.write(&*app.store, &app.memory)).await;
-    let text = written.map_err(|_| Problem::from(WriterError::Stopped))??;
+    let Found { project, .. } = app.reader(&headers, Role::Monitor)?;
+    let written = tokio::task::spawn_blocking(move || {
+        app.metrics.write(&app.memory, &project.metrics, &*project.store)
+    });
+    let text = written.await.map_err(|_| Problem::from(WriterError::Stopped))??;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
 }
 
-async fn ready(State(app): State<App>) -> Result<Json<Health>, Problem> {
-    if app.writer.is_running() { Ok(Json(OK)) } else { Err(WriterError::Stopped.into()) }
+/// Whose readiness a supervisor asks for; without a project, that of all.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Supervised {
+    project: Option<ProjectName>,
+}
+
+async fn ready(State(app): State<App>, request: Request) -> Result<Json<Health>, Problem> {
+    let Supervised { project: wanted } = query(&request)?;
+    let mut asked = app
+        .directory
+        .projects()
+        .iter()
+        .filter(|project| wanted.as_ref().is_none_or(|wanted| project.name == *wanted))
+        .peekable();
+    if asked.peek().is_none() {
+        return Err(Problem::new(Kind::NotFound, "there is no project of that name here"));
+    }
+    if asked.all(|project| project.writer.is_running()) {
+        Ok(Json(OK))
+    } else {
+        Err(WriterError::Stopped.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::collect::{Access, Collector, Project, Rates};
+    use crate::store::MemoryStore;
+
+    const METRICS: &str = "[metrics.a]\nversion = 1\nquestion = \"?\"\nreport = { encoding = \"unary\", bits = 4, instantaneous = { zero = 0.25, one = 0.5 } }";
+
+    /// Four requests of a neighbourhood at once, whatever they ask for, but for a supervisor's.
+    #[tokio::test]
+    async fn everything_but_health_is_limited_by_neighbourhood() {
+        let rates = Rates { neighbourhood: NonZeroU32::MIN, ..Rates::default() };
+        for (place, (method, address)) in (0..).zip([
+            ("POST", "/v1/reports"),
+            ("GET", "/v1/catalog"),
+            ("GET", "/v1/counts"),
+            ("GET", "/metrics"),
+            ("POST", "/v1/admin/reload"),
+        ]) {
+            let catalog = Catalog::parse(METRICS).unwrap();
+            let project = Project::alone(Arc::new(MemoryStore::default()), catalog, Access::open());
+            let settings = Settings { rates, ..Settings::default() };
+            let app = Collector::new(vec![project], settings).unwrap().router();
+            let ask = async |method: &str, address: &str| {
+                let mut request = Request::builder().method(method).uri(address).body(Body::empty()).unwrap();
+                request.extensions_mut().insert(Neighbourhood::Four([192, 0, place]));
+                app.clone().oneshot(request).await.unwrap()
+            };
+            for _ in 0..4 {
+                assert_ne!(ask(method, address).await.status(), StatusCode::TOO_MANY_REQUESTS);
+            }
+            let answer = ask(method, address).await;
+            assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS, "{address}");
+            assert!(answer.headers().contains_key(header::RETRY_AFTER));
+            assert_eq!(ask("GET", "/healthz").await.status(), StatusCode::OK);
+            assert_eq!(ask("GET", "/readyz").await.status(), StatusCode::OK);
+        }
+    }
 }

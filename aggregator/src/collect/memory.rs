@@ -10,18 +10,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The bytes that requests may hold together.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub(super) struct Memory {
     free: Arc<Semaphore>,
     bytes: usize,
 }
 
 /// Bytes that a request holds; dropping it gives them back.
 #[derive(Debug, Default)]
-pub struct Held(Option<OwnedSemaphorePermit>);
+pub(super) struct Held(Option<OwnedSemaphorePermit>);
 
 impl Memory {
     /// Allows `bytes` bytes.
-    pub fn new(bytes: usize) -> Self {
+    pub(super) fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(bytes)), bytes }
     }

@@ -33,6 +33,10 @@ pub enum Kind {
     OtherOrigin,
     /// Only an analyst may read this.
     Unauthorized,
+    /// The role of the token does not allow this.
+    Forbidden,
+    /// The files that were read anew cannot be used.
+    ReloadRefused,
     /// The question cannot be understood.
     BadQuery,
     /// Too many requests under one key or from one neighbourhood of addresses; try again later.
@@ -88,6 +92,12 @@ impl Kind {
             }
             Self::Unauthorized => {
                 (StatusCode::UNAUTHORIZED, "urn:deniable:problem:unauthorized", "Only analysts may read this")
+            }
+            Self::Forbidden => {
+                (StatusCode::FORBIDDEN, "urn:deniable:problem:forbidden", "The token does not allow this")
+            }
+            Self::ReloadRefused => {
+                (StatusCode::CONFLICT, "urn:deniable:problem:reload-refused", "The project stays as it was")
             }
             Self::BadQuery => {
                 (StatusCode::BAD_REQUEST, "urn:deniable:problem:bad-query", "The question is not understood")
@@ -193,11 +203,6 @@ impl Problem {
         Self { retry_after_seconds: Some(retry_after_seconds), ..Self::new(Kind::TooMany, detail) }
     }
 
-    /// The reports that were refused.
-    pub(super) fn refused(&self) -> Option<&Refused> {
-        self.refused.as_deref()
-    }
-
     /// Its kind.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -282,6 +287,8 @@ impl IntoResponse for Problem {
         let body = Body { name, title, status: status.as_u16(), detail: &self.detail, refused };
         let body = serde_json::to_vec(&body).expect("text and numbers have a JSON form");
         let mut response = (status, body).into_response();
+        // For who counts problems.
+        response.extensions_mut().insert(self.kind);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_seconds {

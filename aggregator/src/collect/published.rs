@@ -1,4 +1,5 @@
-//! The catalog as clients receive it: the current version of each metric, with a tag that changes when it does.
+//! The catalog as clients receive it, with a tag that changes when it does: for people the current version of each metric
+//! as JSON, and for devices, which ask for `application/vnd.deniable.catalog`, the whole registry in the bytes that they read.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,9 +16,20 @@ use crate::catalog::{Catalog, Definition};
 /// How long a client may go on with what it has. It asks again then, and mostly learns that nothing has changed.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("max-age=300");
 
-/// The catalog, written once.
+/// The media type of the whole registry, in the bytes that devices read.
+const WHOLE: &str = "application/vnd.deniable.catalog";
+
+/// The catalog, written once in each of its forms.
 #[derive(Clone, Debug)]
 pub(super) struct Published {
+    list: Form,
+    whole: Form,
+}
+
+/// A form of the catalog, with a tag that changes when it does.
+#[derive(Clone, Debug)]
+struct Form {
+    media_type: HeaderValue,
     body: Bytes,
     tag: HeaderValue,
 }
@@ -49,25 +61,44 @@ impl Published {
             fingerprint: definition.stream().fingerprint().to_string(),
             report: definition.params(),
         });
-        let body =
+        let list =
             serde_json::to_vec(&List { metrics: metrics.collect() }).expect("definitions have a JSON form");
+        Self {
+            list: Form::new("application/json", list),
+            whole: Form::new(WHOLE, catalog.registry().catalog()),
+        }
+    }
+
+    /// Answers a request: with the form that it asks for, or with no more than that the client has it.
+    pub(super) fn answer(&self, request: &HeaderMap) -> Response {
+        let accepted = request.get_all(header::ACCEPT).iter().filter_map(|types| types.to_str().ok());
+        let mut accepted = accepted.flat_map(|types| types.split([',', ';'])).map(str::trim);
+        let form = if accepted.any(|media_type| media_type == WHOLE) { &self.whole } else { &self.list };
+        form.answer(request)
+    }
+}
+
+impl Form {
+    fn new(media_type: &'static str, body: Vec<u8>) -> Self {
         let mut tag = "\"".to_owned();
         for byte in &Sha256::digest(&body)[..16] {
             write!(tag, "{byte:02x}").expect("text can be written to");
         }
         tag.push('"');
         let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits are fit for a header");
-        Self { body: body.into(), tag }
+        Self { media_type: HeaderValue::from_static(media_type), body: body.into(), tag }
     }
 
-    /// Answers a request: with the catalog, or with no more than that the client has it.
-    pub(super) fn answer(&self, request: &HeaderMap) -> Response {
-        let headers = [(header::ETAG, self.tag.clone()), (header::CACHE_CONTROL, CACHE_CONTROL)];
+    fn answer(&self, request: &HeaderMap) -> Response {
+        let headers = [
+            (header::ETAG, self.tag.clone()),
+            (header::CACHE_CONTROL, CACHE_CONTROL),
+            (header::VARY, HeaderValue::from(header::ACCEPT)),
+        ];
         if self.is_known(request) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
-        let media_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        (headers, [media_type], self.body.clone()).into_response()
+        (headers, [(header::CONTENT_TYPE, self.media_type.clone())], self.body.clone()).into_response()
     }
 
     /// Compares tags as RFC 9110, section 13.1.2, asks: weakly, since a proxy that packs answers weakens them.

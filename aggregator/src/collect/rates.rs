@@ -1,8 +1,9 @@
-//! How often a key and a neighbourhood of addresses may send.
+//! How often a key and a neighbourhood of addresses may send, and a token read.
 //!
 //! Addresses live here alone, shortened to what a household or a company shares, in memory, and no longer than their
 //! limit lasts. A proxy on the loopback is not limited: it stands for all its clients, and has limits of its own.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
@@ -40,13 +41,16 @@ pub struct Rates {
     pub neighbourhood: NonZeroU32,
     /// Of a write key.
     pub key: NonZeroU32,
+    /// Of a token.
+    pub token: NonZeroU32,
 }
 
 impl Default for Rates {
-    /// 50 requests a second and neighbourhood, as a large office at the start of a day; 5,000 and key.
+    /// 50 requests a second and neighbourhood, as a large office at the start of a day; 5,000 and key; 20 and token, for
+    /// a page of figures that reads them one by one.
     fn default() -> Self {
         let positive = |rate| NonZeroU32::new(rate).expect("the rate is positive");
-        Self { neighbourhood: positive(50), key: positive(5000) }
+        Self { neighbourhood: positive(50), key: positive(5000), token: positive(20) }
     }
 }
 
@@ -56,6 +60,8 @@ type Keyed<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<<C as 
 pub(super) struct Limiter<C: Clock = DefaultClock> {
     neighbourhoods: Keyed<Neighbourhood, C>,
     keys: Keyed<WriteKey, C>,
+    /// By their hash.
+    tokens: Keyed<[u8; 32], C>,
 }
 
 impl Limiter {
@@ -77,6 +83,7 @@ impl<C: Clock> Limiter<C> {
                 clock(),
             ),
             keys: RateLimiter::new(quota(rates.key), DashMapStateStore::default(), clock()),
+            tokens: RateLimiter::new(quota(rates.token), DashMapStateStore::default(), clock()),
         }
     }
 
@@ -88,6 +95,17 @@ impl<C: Clock> Limiter<C> {
     /// Counts a request under a key. If there were too many, returns after how many seconds to come again.
     pub(super) fn check_key(&self, key: WriteKey) -> Result<(), u64> {
         check(&self.keys, &key)
+    }
+
+    /// Counts a request with a token, by its hash. If there were too many, returns after how many seconds to come again.
+    pub(super) fn check_token(&self, sha256: [u8; 32]) -> Result<(), u64> {
+        check(&self.tokens, &sha256)
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Limiter(..)")
     }
 }
 
@@ -110,7 +128,8 @@ mod tests {
     use super::*;
 
     fn rates(neighbourhood: u32, key: u32) -> Rates {
-        Rates { neighbourhood: NonZeroU32::new(neighbourhood).unwrap(), key: NonZeroU32::new(key).unwrap() }
+        let [neighbourhood, key] = [neighbourhood, key].map(|rate| NonZeroU32::new(rate).unwrap());
+        Rates { neighbourhood, key, token: key }
     }
 
     #[test]
@@ -128,6 +147,9 @@ mod tests {
         assert!((0..4).all(|_| limiter.check_key(WriteKey([1; 16])).is_ok()));
         assert_eq!(limiter.check_key(WriteKey([1; 16])), Err(1));
         assert!(limiter.check_key(WriteKey([2; 16])).is_ok());
+        assert!((0..4).all(|_| limiter.check_token([1; 32]).is_ok()));
+        assert_eq!(limiter.check_token([1; 32]), Err(1));
+        assert!(limiter.check_token([2; 32]).is_ok());
     }
 
     #[test]

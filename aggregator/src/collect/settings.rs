@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::access::{Access, Origin};
+use super::access::Origin;
 use super::clock::{DEFAULT_OPEN_DAYS, Window};
 use super::rates::Rates;
 use super::tls::Tls;
@@ -14,9 +14,7 @@ pub struct Settings {
     pub window: Window,
     /// The bounds on what strangers may hold.
     pub limits: Limits,
-    /// Who may write and who may read.
-    pub access: Access,
-    /// How often.
+    /// How often who may send and read.
     pub rates: Rates,
     /// The pages that may read answers, beside those of the write keys.
     pub origins: Origins,
@@ -29,7 +27,6 @@ impl Default for Settings {
         Self {
             window: Window::new(DEFAULT_OPEN_DAYS),
             limits: Limits::default(),
-            access: Access::open(),
             rates: Rates::default(),
             origins: Origins::Listed(Vec::new()),
             tls: None,

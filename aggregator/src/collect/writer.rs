@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Window;
 use super::memory::Held;
-use super::metrics::Metrics;
+use super::metrics::{ProjectMetrics, Waiting};
 use crate::store::{Accepted, Outcome, Store, StoreError};
 
 /// The most batches in one commit, so that the first of them does not wait for long.
@@ -24,17 +24,20 @@ struct Job {
     batch: Accepted,
     answer: oneshot::Sender<Outcome>,
     memory: Held,
+    waiting: Waiting,
 }
 
 /// What the writer is told.
 enum Message {
     Commit(Job),
+    /// Close the epochs whose time is over, though no batch comes.
+    Close,
     Stop,
 }
 
 /// When a batch was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Committed {
+pub(super) enum Committed {
     /// By this commit.
     Now,
     /// When it came first.
@@ -43,14 +46,15 @@ pub enum Committed {
 
 /// The way to the writer.
 #[derive(Clone, Debug)]
-pub struct Writer {
+pub(super) struct Writer {
     messages: mpsc::UnboundedSender<Message>,
+    metrics: ProjectMetrics,
     failed: watch::Receiver<bool>,
 }
 
 /// The running writer.
 #[derive(Debug)]
-pub struct Running {
+pub(super) struct Running {
     thread: thread::JoinHandle<Result<(), StoreError>>,
     messages: mpsc::UnboundedSender<Message>,
 }
@@ -60,12 +64,12 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriterError::Thread`] if the system gives no thread.
-    pub fn start(
+    pub(super) fn start(
         store: Arc<dyn Store>,
         window: Window,
-        metrics: Metrics,
+        metrics: ProjectMetrics,
     ) -> Result<(Self, Running), WriterError> {
-        Self::start_with(move |batches| {
+        Self::start_with(metrics.clone(), move |batches| {
             let began = Instant::now();
             let outcomes = commit(&*store, &window, batches)?;
             metrics.committed(began.elapsed());
@@ -74,6 +78,7 @@ impl Writer {
     }
 
     fn start_with(
+        metrics: ProjectMetrics,
         commit: impl FnMut(&[Accepted]) -> Result<Vec<Outcome>, StoreError> + Send + 'static,
     ) -> Result<(Self, Running), WriterError> {
         let (messages, waiting) = mpsc::unbounded_channel();
@@ -89,7 +94,7 @@ impl Writer {
             })
             .map_err(|source| WriterError::Thread { source })?;
         let running = Running { thread, messages: messages.clone() };
-        Ok((Self { messages, failed }, running))
+        Ok((Self { messages, metrics, failed }, running))
     }
 
     /// Has a batch committed, and returns when it is durable. The `memory` that it holds is given back then.
@@ -97,9 +102,9 @@ impl Writer {
     /// # Errors
     /// [`WriterError::Closed`] if an epoch of the batch was closed since it was checked, so nothing is counted;
     /// [`WriterError::Stopped`] if the store failed before or while it was committed, so it may or may not be counted.
-    pub async fn commit(&self, batch: Accepted, memory: Held) -> Result<Committed, WriterError> {
+    pub(super) async fn commit(&self, batch: Accepted, memory: Held) -> Result<Committed, WriterError> {
         let (answer, outcome) = oneshot::channel();
-        let job = Job { batch, answer, memory };
+        let job = Job { batch, answer, memory, waiting: self.metrics.wait() };
         self.messages.send(Message::Commit(job)).map_err(|_| WriterError::Stopped)?;
         match outcome.await.map_err(|_| WriterError::Stopped)? {
             Outcome::Counted => Ok(Committed::Now),
@@ -108,13 +113,19 @@ impl Writer {
         }
     }
 
+    /// Has the epochs closed whose time is over, though no batch comes.
+    pub(super) fn close(&self) {
+        // A writer that has ended closes nothing more.
+        let _ = self.messages.send(Message::Close);
+    }
+
     /// Says whether the writer takes batches.
-    pub fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         !self.messages.is_closed()
     }
 
     /// Waits until the store has failed; for ever if it does not.
-    pub async fn failed(&self) {
+    pub(super) async fn failed(&self) {
         let waited = self.failed.clone().wait_for(|failed| *failed).await.is_ok();
         if !waited {
             std::future::pending::<()>().await;
@@ -127,7 +138,7 @@ impl Running {
     ///
     /// # Errors
     /// [`WriterError::Store`] if the store failed.
-    pub async fn finish(self) -> Result<(), WriterError> {
+    pub(super) async fn finish(self) -> Result<(), WriterError> {
         // A writer that has ended already needs no telling.
         let _ = self.messages.send(Message::Stop);
         let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
@@ -144,23 +155,24 @@ fn write(
 ) -> Result<(), StoreError> {
     let mut group = Vec::new();
     while waiting.blocking_recv_many(&mut group, GROUP_BATCHES) > 0 {
-        let (mut batches, mut answers) = (Vec::new(), Vec::new());
+        let (mut batches, mut answers, mut close) = (Vec::new(), Vec::new(), false);
         for message in group.drain(..) {
             match message {
                 Message::Commit(job) => {
                     batches.push(job.batch);
-                    answers.push((job.answer, job.memory));
+                    answers.push((job.answer, job.memory, job.waiting));
                 }
+                Message::Close => close = true,
                 // What was sent before is still received.
                 Message::Stop => waiting.close(),
             }
         }
-        if batches.is_empty() {
+        if batches.is_empty() && !close {
             continue;
         }
         let outcomes = commit(&batches)?;
-        for ((answer, memory), outcome) in answers.into_iter().zip(outcomes) {
-            drop(memory);
+        for ((answer, memory, waiting), outcome) in answers.into_iter().zip(outcomes) {
+            drop((memory, waiting));
             // Who asked may be gone; the batch is counted all the same.
             let _ = answer.send(outcome);
         }
@@ -209,6 +221,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::Catalog;
+    use crate::collect::project::ProjectName;
     use crate::store::{Registries, Terms};
 
     fn accepted() -> Accepted {
@@ -229,11 +242,15 @@ mod tests {
         Accepted::check(&Batch::parse(&body).unwrap(), &terms).accepted
     }
 
+    fn metrics() -> ProjectMetrics {
+        ProjectMetrics::new(&ProjectName::sole())
+    }
+
     /// A writer whose commits tell their size and then wait for a word.
     fn held_writer() -> (Writer, Running, blocking::Receiver<usize>, blocking::Sender<()>) {
         let (told, sizes) = blocking::channel();
         let (go, word) = blocking::channel();
-        let (writer, running) = Writer::start_with(move |batches| {
+        let (writer, running) = Writer::start_with(metrics(), move |batches| {
             told.send(batches.len()).unwrap();
             word.recv().unwrap();
             Ok(vec![Outcome::Counted; batches.len()])
@@ -270,7 +287,7 @@ mod tests {
     async fn after_a_failed_commit_nothing_is_called_a_success() {
         let dir = PathBuf::from("gone");
         let (writer, running) =
-            Writer::start_with(move |_| Err(StoreError::NoStore { dir: dir.clone() })).unwrap();
+            Writer::start_with(metrics(), move |_| Err(StoreError::NoStore { dir: dir.clone() })).unwrap();
         assert!(matches!(writer.commit(accepted(), Held::default()).await, Err(WriterError::Stopped)));
         writer.failed().await;
         assert!(!writer.is_running());
@@ -293,6 +310,15 @@ mod tests {
             assert_eq!(batch.await.unwrap(), Committed::Now);
         }
         assert!(matches!(writer.commit(accepted(), Held::default()).await, Err(WriterError::Stopped)));
+    }
+
+    #[tokio::test]
+    async fn epochs_are_closed_though_no_batch_comes() {
+        let (writer, running, sizes, go) = held_writer();
+        writer.close();
+        assert_eq!(sizes.recv().unwrap(), 0);
+        go.send(()).unwrap();
+        running.finish().await.unwrap();
     }
 
     /// Asks once whether a result is there.

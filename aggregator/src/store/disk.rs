@@ -1,5 +1,6 @@
 //! The store on disk, on redb.
 
+mod backup;
 mod commit;
 mod ids;
 mod lake;
@@ -7,9 +8,10 @@ mod migrate;
 mod read;
 mod verify;
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::{fs, io};
 
 use deniable::{Epoch, MetricId, Params};
 use redb::{
@@ -71,7 +73,12 @@ impl DiskStore {
         if !file.is_file() {
             return Err(StoreError::NoStore { dir: dir.to_owned() });
         }
-        let db = builder().open(&file);
+        Self::open_file(&file, dir)
+    }
+
+    /// Opens the database in `file`, as the store of `dir`.
+    fn open_file(file: &Path, dir: &Path) -> Result<Self, StoreError> {
+        let db = builder().open(file);
         let store = Self::of(db.map_err(|error| cannot_open(dir, error))?, dir);
         store.bring_to_format()?;
         Ok(store)
@@ -97,7 +104,7 @@ impl DiskStore {
         let store = Self::of(db.map_err(|error| cannot_open(dir, error))?, dir);
         store.write_tables()?;
         fs::rename(&new, dir.join(FILE)).map_err(at)?;
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)?;
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)?;
         Ok(store)
     }
 
@@ -198,6 +205,10 @@ impl Store for DiskStore {
     fn size_bytes(&self) -> Result<u64, StoreError> {
         let file = fs::metadata(self.dir.join(FILE));
         file.map(|file| file.len()).map_err(|source| StoreError::Io { dir: self.dir.clone(), source })
+    }
+
+    fn copy(&self) -> Result<(File, u64), StoreError> {
+        self.copy_unnamed()
     }
 
     fn holdings(&self, selection: &Selection) -> Result<Vec<Holding>, StoreError> {

@@ -29,6 +29,15 @@ pub enum StoreError {
         /// What was found in it.
         found: String,
     },
+    /// There is something where a store would be restored.
+    #[error("{} is not empty: restore to a new or an empty directory", .dir.display())]
+    Occupied {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A store in memory has no file.
+    #[error("this store is in memory alone: it cannot be copied to a file")]
+    NotOnDisk,
     /// Another process holds the store.
     #[error(
         "the store in {} is held by another process: one at a time can use it; stop that one, often a `deniable serve`, and try again", .dir.display()

@@ -71,6 +71,10 @@ pub(super) const IDS: &str = "batches-";
 pub(super) const FILE: &str = "store.redb";
 /// The database while it is being made.
 pub(super) const NEW_FILE: &str = "store.redb.new";
+/// A copy while it is being made.
+pub(super) const COPY_FILE: &str = "store.redb.copy";
+/// A copy until it has been verified and becomes the database.
+pub(super) const RESTORED_FILE: &str = "store.redb.restored";
 
 /// Metric, version and epoch.
 pub(super) type EpochKey<'a> = (&'a str, u32, u32);

@@ -1,6 +1,7 @@
 //! A store in memory, for tests of what is built on a store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -131,6 +132,10 @@ impl Store for MemoryStore {
 
     fn open_from(&self) -> Result<Epoch, StoreError> {
         Ok(Epoch(self.lock().open_from))
+    }
+
+    fn copy(&self) -> Result<(File, u64), StoreError> {
+        Err(StoreError::NotOnDisk)
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

@@ -31,6 +31,7 @@ mod selection;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 
 use deniable::{Epoch, MetricId, Params};
 use serde::Serialize;
@@ -79,6 +80,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// A [`StoreError`] if they cannot be told.
     fn size_bytes(&self) -> Result<u64, StoreError>;
+
+    /// Copies what is committed now, while others go on committing, to a file that has no name and ends when it is closed.
+    /// Returns it with its length in bytes. [`DiskStore::restore`] makes a store of it.
+    ///
+    /// # Errors
+    /// A [`StoreError`] if the copy cannot be made; [`StoreError::NotOnDisk`] for a store in memory.
+    fn copy(&self) -> Result<(File, u64), StoreError>;
 
     /// Lists what is held of a selection, by metric, version and epoch.
     ///

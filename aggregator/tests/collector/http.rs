@@ -10,45 +10,59 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use base64::Engine;
 use base64::prelude::{BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
+use deniable::registry::Registry;
 use deniable::{MAX_BATCH_BYTES, SystemEntropy, WriteKey};
-use deniable_aggregator::collect::{
-    Access, Limits, Metrics, Origins, Rates, Settings, Token, Writer, router,
-};
+use deniable_aggregator::collect::{Access, Collector, Limits, Origins, Project, Rates, Settings, Token};
 use deniable_aggregator::store::{DiskStore, Selection, Store};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{Section, asked, batch, catalog, exactly_once, planted, today};
+use crate::support::{Section, batch, catalog, exactly_once, planted, today};
 
-/// Runs requests against a collector, and gives back its store.
+/// Runs requests against a collector of one project, and gives back its store.
+async fn with_access<F: Future<Output = ()>>(
+    dir: &Path,
+    (access, settings): (Access, Settings),
+    requests: impl FnOnce(Router) -> F,
+) -> DiskStore {
+    let store = Arc::new(DiskStore::create(dir).unwrap());
+    let collector = Collector::new(vec![Project::alone(store, catalog(), access)], settings).unwrap();
+    let app = collector.router();
+    requests(app).await;
+    collector.finish().await.unwrap();
+    DiskStore::open(dir).unwrap()
+}
+
 async fn with_settings<F: Future<Output = ()>>(
     dir: &Path,
     settings: Settings,
     requests: impl FnOnce(Router) -> F,
 ) -> DiskStore {
-    let store = Arc::new(DiskStore::create(dir).unwrap());
-    store.declare(&catalog()).unwrap();
-    let metrics = Metrics::new();
-    let (writer, running) = Writer::start(store.clone(), settings.window.clone(), metrics.clone()).unwrap();
-    requests(router(asked(&*store), (store, writer, metrics), settings)).await;
-    running.finish().await.unwrap();
-    DiskStore::open(dir).unwrap()
+    with_access(dir, (Access::open(), settings), requests).await
 }
 
 async fn with_collector<F: Future<Output = ()>>(dir: &Path, requests: impl FnOnce(Router) -> F) -> DiskStore {
     with_settings(dir, Settings::default(), requests).await
 }
 
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     retry_after: Option<String>,
     media_type: String,
-    body: Value,
+    pub(crate) body: Value,
 }
 
-async fn send(app: &Router, request: Request<Body>) -> Answer {
+/// The text that answers a request with success.
+pub(crate) async fn text_of(app: &Router, request: Request<Body>) -> String {
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = to_bytes(response.into_body(), 100_000).await.unwrap();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+pub(crate) async fn send(app: &Router, request: Request<Body>) -> Answer {
     let response = app.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let header = |name| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -58,7 +72,7 @@ async fn send(app: &Router, request: Request<Body>) -> Answer {
     Answer { status, retry_after, media_type, body: serde_json::from_slice(&body).unwrap() }
 }
 
-async fn post(app: &Router, body: Vec<u8>) -> Answer {
+pub(crate) async fn post(app: &Router, body: Vec<u8>) -> Answer {
     let request = Request::post("/v1/reports").header(header::CONTENT_TYPE, "application/octet-stream");
     send(app, request.body(Body::from(body)).unwrap()).await
 }
@@ -328,6 +342,30 @@ async fn the_catalog_is_sent_once_and_then_only_its_tag() {
 }
 
 #[tokio::test]
+async fn a_device_gets_the_whole_registry() {
+    const DEVICE: &str = "application/vnd.deniable.catalog";
+    let dir = tempfile::tempdir().unwrap();
+    let requests = async |app: Router| {
+        let get = |accept: &'static str, tag: &str| {
+            let request = Request::get("/v1/catalog").header(header::ACCEPT, accept);
+            app.clone().oneshot(request.header(header::IF_NONE_MATCH, tag).body(Body::empty()).unwrap())
+        };
+        let whole = get(DEVICE, "").await.unwrap();
+        assert_eq!(whole.headers()[header::CONTENT_TYPE], DEVICE);
+        assert_eq!(whole.headers()[header::VARY], "accept");
+        let tag = whole.headers()[header::ETAG].to_str().unwrap().to_owned();
+        let body = to_bytes(whole.into_body(), 10_000).await.unwrap();
+        assert_eq!(Registry::from_catalog(&body).unwrap().hash(), catalog().registry().hash());
+        assert_eq!(get(DEVICE, &tag).await.unwrap().status(), StatusCode::NOT_MODIFIED);
+        let both = get("text/html, application/vnd.deniable.catalog;q=0.9", "").await.unwrap();
+        assert_eq!(both.headers()[header::ETAG], tag);
+        // Another form has another tag.
+        assert_eq!(get("application/json", &tag).await.unwrap().status(), StatusCode::OK);
+    };
+    with_collector(dir.path(), requests).await;
+}
+
+#[tokio::test]
 async fn only_listed_pages_may_read_answers() {
     let dir = tempfile::tempdir().unwrap();
     let requests = async |app: Router| {
@@ -349,7 +387,7 @@ async fn only_listed_pages_may_read_answers() {
 }
 
 /// The same batch under another key.
-fn under(key: WriteKey, mut batch: Vec<u8>) -> Vec<u8> {
+pub(crate) fn under(key: WriteKey, mut batch: Vec<u8>) -> Vec<u8> {
     batch[5..21].copy_from_slice(&key.0);
     batch
 }
@@ -360,7 +398,7 @@ async fn with_keys_only_theirs_are_counted_and_only_tokens_read() {
     let (app_key, old_key) = (WriteKey([1; 16]), WriteKey([2; 16]));
     let token = Token::draw(&mut SystemEntropy).unwrap();
     let access = Access::parse(&format!(
-        "[[key]]\nname = \"app\"\nkey = \"{app_key}\"\norigins = [\"https://app.example\"]\n[[key]]\nname = \"old\"\nkey = \"{old_key}\"\nrevoked = true\n[[token]]\nname = \"me\"\nsha256 = \"{}\"",
+        "[[key]]\nname = \"app\"\nkey = \"{app_key}\"\norigins = [\"https://app.example\"]\n[[key]]\nname = \"old\"\nkey = \"{old_key}\"\nrevoked = true\n[[token]]\nname = \"me\"\nsha256 = \"{}\"\nrole = \"admin\"",
         token.sha256()
     ))
     .unwrap();
@@ -410,21 +448,21 @@ async fn with_keys_only_theirs_are_counted_and_only_tokens_read() {
         let with_bad = under(app_key, batch(3, &[vec![bad], planted(3)].concat()));
         assert_eq!(post(&app, with_bad).await.body["refused"], json!({ "unknown-metric": 2 }));
         let request = Request::get("/metrics").header(header::AUTHORIZATION, &bearer);
-        let answer = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        let text = String::from_utf8(to_bytes(answer.into_body(), 100_000).await.unwrap().to_vec()).unwrap();
+        let text = text_of(&app, request.body(Body::empty()).unwrap()).await;
         for line in [
-            "deniable_batches_total{outcome=\"accepted\"} 2",
-            "deniable_batches_total{outcome=\"duplicate\"} 1",
-            "deniable_reports_total{outcome=\"accepted\"} 6",
-            "deniable_reports_total{outcome=\"unknown-metric\"} 2",
+            "deniable_batches_total{project=\"default\",outcome=\"accepted\"} 2",
+            "deniable_batches_total{project=\"default\",outcome=\"duplicate\"} 1",
+            "deniable_reports_total{project=\"default\",outcome=\"accepted\"} 6",
+            "deniable_reports_total{project=\"default\",outcome=\"unknown-metric\"} 2",
             "deniable_problems_total{problem=\"revoked-key\"} 1",
-            "deniable_commit_seconds_count 3",
+            "deniable_commit_seconds_count{project=\"default\"} 3",
             "deniable_memory_bytes 0",
-            &format!("deniable_open_from_epoch {}", today() - 45),
+            "deniable_waiting_batches{project=\"default\"} 0",
+            &format!("deniable_last_closed_epoch{{project=\"default\"}} {}", today() - 46),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
         }
-        assert!(text.contains("deniable_store_bytes ") && !text.contains(&app_key.to_string()));
+        assert!(text.contains("deniable_store_bytes{") && !text.contains(&app_key.to_string()));
         assert_eq!(
             send(&app, Request::get("/metrics").body(Body::empty()).unwrap()).await.status,
             StatusCode::UNAUTHORIZED
@@ -442,8 +480,8 @@ async fn with_keys_only_theirs_are_counted_and_only_tokens_read() {
         assert_eq!(answer.body["type"], "urn:deniable:problem:too-many");
         assert_eq!(answer.retry_after.as_deref(), Some("1"));
     };
-    let settings = Settings { access, rates, ..Settings::default() };
-    let store = with_settings(dir.path(), settings, requests).await;
+    let settings = Settings { rates, ..Settings::default() };
+    let store = with_access(dir.path(), (access, settings), requests).await;
     exactly_once(&store, [1].into_iter().chain(3..=last.get())).unwrap();
 }
 
@@ -505,11 +543,10 @@ async fn a_full_queue_asks_to_come_again() {
 async fn without_its_store_the_collector_promises_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(DiskStore::create(dir.path()).unwrap());
-    let settings = Settings::default();
-    let metrics = Metrics::new();
-    let (writer, running) = Writer::start(store.clone(), settings.window.clone(), metrics.clone()).unwrap();
-    running.finish().await.unwrap();
-    let app = router(asked(&*store), (store, writer, metrics), settings);
+    let project = Project::alone(store, catalog(), Access::open());
+    let collector = Collector::new(vec![project], Settings::default()).unwrap();
+    let app = collector.router();
+    collector.finish().await.unwrap();
     let answer = post(&app, batch(1, &planted(1))).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body["type"], "urn:deniable:problem:store-failed");

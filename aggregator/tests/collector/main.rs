@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on may panic
 
+mod backup;
 mod conformance;
 mod crash;
 mod fixture;
 mod http;
 mod process;
+mod projects;
 mod store;
 mod support;
 mod tags;

@@ -6,22 +6,29 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-use deniable::MAX_BATCH_BYTES;
-use deniable_aggregator::store::DiskStore;
+use deniable::calendar::Day;
+use deniable::{Epoch, MAX_BATCH_BYTES, SystemEntropy, WriteKey};
+use deniable_aggregator::collect::Token;
+use deniable_aggregator::store::{DiskStore, Store};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use crate::support::{METRICS, Section, batch, exactly_once, planted, today};
+use crate::http::under;
+use crate::support::{METRICS, Section, accepted, batch, catalog, exactly_once, planted, today};
 
 /// The command under test.
-fn deniable(arguments: &[&str]) -> Command {
+pub(crate) fn deniable(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deniable"));
     command.args(arguments).env_remove("RUST_LOG");
     command
 }
 
+/// The key of a site with an admin.
+pub(crate) const ADMIN_SITE_KEY: WriteKey = WriteKey([9; 16]);
+
 /// A directory for a collector: its metrics, and the place of its store.
 pub(crate) struct Site {
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Site {
@@ -44,11 +51,20 @@ impl Site {
 
     /// Starts a collector and waits until it says where it listens.
     pub(crate) fn start(&self) -> Collector {
-        let mut child = self.serve("127.0.0.1:0").spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.strip_prefix("listening on http://").expect(&line).trim_end().to_owned();
-        Collector { child, address }
+        Collector::start(&mut self.serve("127.0.0.1:0"))
+    }
+
+    /// As [`Site::start`], with the token of an admin.
+    pub(crate) fn start_with_admin(&self) -> (Collector, String) {
+        let (token, access) = (Token::draw(&mut SystemEntropy).unwrap(), self.dir.path().join("access.toml"));
+        let sha256 = token.sha256();
+        let text = format!(
+            "[[key]]\nname = \"app\"\nkey = \"{}\"\n[[token]]\nname = \"me\"\nsha256 = \"{sha256}\"\nrole = \"admin\"\n",
+            ADMIN_SITE_KEY
+        );
+        fs::write(&access, text).unwrap();
+        let collector = Collector::start(self.serve("127.0.0.1:0").arg("--access").arg(access));
+        (collector, token.reveal().to_owned())
     }
 }
 
@@ -59,6 +75,19 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("listening on http://").expect(&line).trim_end().to_owned();
+        Self { child, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
     /// SIGKILL, at once.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -67,8 +96,7 @@ impl Collector {
 
     /// SIGTERM, and waits for the end.
     fn terminate(mut self) -> (ExitStatus, String) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         (self.child.wait().unwrap(), log)
@@ -117,12 +145,12 @@ impl Client {
     }
 }
 
-fn error_of(output: &Output) -> String {
+pub(crate) fn error_of(output: &Output) -> String {
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn holds(text: &str, parts: &[&str]) {
+pub(crate) fn holds(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
@@ -136,11 +164,8 @@ fn sigterm_ends_it_with_everything_acknowledged_on_disk() {
     for n in 0..20 {
         assert_eq!(client.send(&collector.address, &batch(n, &planted(n))), Reply::Accepted);
     }
-    let address = collector.address.clone();
     let (status, log) = collector.terminate();
     assert!(status.success(), "{status}: {log}");
-    // Nobody's address is in the log.
-    assert!(!log.contains("127.0.0.1") && !log.contains(&address), "{log}");
     exactly_once(&DiskStore::open(&site.store()).unwrap(), 0..20).unwrap();
 }
 
@@ -284,16 +309,8 @@ fn what_init_makes_is_served_and_the_open_internet_needs_it() {
     assert!(access.contains(&key) && access.contains("https://app.example") && !access.contains(&token));
     holds(&error_of(&init(&[])), &["home", "must not exist"]);
 
-    let mut child = deniable(&next.split(' ').collect::<Vec<_>>())
-        .args(["--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.strip_prefix("listening on http://").unwrap().trim_end().to_owned();
-    let collector = Collector { child, address };
+    let next: Vec<&str> = next.split(' ').collect();
+    let collector = Collector::start(deniable(&next).args(["--listen", "127.0.0.1:0"]));
     let url = format!("http://{}/v1/", collector.address);
     let catalog = ureq::get(format!("{url}catalog")).call().unwrap().into_body().read_to_string().unwrap();
     holds(&catalog, &["dark_mode"]);
@@ -309,5 +326,169 @@ fn what_init_makes_is_served_and_the_open_internet_needs_it() {
     let error = error_of(&site.serve("0.0.0.0:0").output().unwrap());
     holds(&error, &["0.0.0.0:0", "--access", "deniable init"]);
     let (_, log) = site.start().terminate();
-    holds(&log, &["no --access", "everybody on this machine"]);
+    holds(&log, &["--access", "everybody on this machine"]);
+}
+
+#[test]
+fn settings_are_printed_with_where_they_were_set() {
+    let site = Site::new();
+    let file = site.dir.path().join("deniable.toml");
+    fs::write(&file, "store = \"counts\"\n[limits]\nconnections = 7\n").unwrap();
+    let print = || {
+        let mut command = deniable(&["serve", "--print-config", "--open-days", "60", "--config"]);
+        command.arg(&file).env("DENIABLE_LISTEN", "127.0.0.1:9").output().unwrap()
+    };
+    let said = String::from_utf8(print().stdout).unwrap();
+    let place = file.display();
+    for line in [
+        "listen = \"127.0.0.1:9\" # DENIABLE_LISTEN".to_owned(),
+        "open_days = 60 # --open-days".to_owned(),
+        format!("limits.connections = 7 # {place} line 3"),
+    ] {
+        holds(&said, &[&line]);
+    }
+    assert!(!site.dir.path().join("counts").exists());
+    fs::write(&file, "stare = \"counts\"\n[limits]\nconnections = \"many\"\n").unwrap();
+    let error = error_of(&print());
+    holds(
+        &error,
+        &["line 1: stare", "store", "line 3: limits.connections", "many", "from 1", "store is not set"],
+    );
+    let error = error_of(&deniable(&["serve", "--config", "/no/file"]).output().unwrap());
+    holds(&error, &["/no/file", "check the path"]);
+}
+
+#[test]
+fn a_clock_far_ahead_of_the_store_is_refused_until_its_date_is_accepted() {
+    let site = Site::new();
+    let last = today() - 100;
+    let store = DiskStore::create(&site.store()).unwrap();
+    store.declare(&catalog()).unwrap();
+    let old = [Section::of("host", 2, last, &[(0, &[1])])];
+    store.commit(&[accepted(1, &old)], Epoch(last - 45)).unwrap();
+    drop(store);
+    let date = |day| Day(day).to_string();
+    let error = error_of(&site.serve("127.0.0.1:0").output().unwrap());
+    let remedy = format!("--accept-date {}", date(today()));
+    holds(&error, &["clock", &date(today()), &date(last), &remedy]);
+    assert_eq!(DiskStore::open(&site.store()).unwrap().open_from().unwrap(), Epoch(last - 45));
+    let yesterday = date(today() - 1);
+    error_of(&site.serve("127.0.0.1:0").args(["--accept-date", &yesterday]).output().unwrap());
+    // A day later than today, as the clock may move on while this runs.
+    let tomorrow = date(today() + 1);
+    let collector = Collector::start(site.serve("127.0.0.1:0").args(["--accept-date", &tomorrow]));
+    assert_eq!(Client::new().send(&collector.address, &batch(2, &planted(2))), Reply::Accepted);
+    collector.kill();
+}
+
+/// Waits for a line of the log, and returns all before it and itself.
+fn log_until(log: &mut impl BufRead, part: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(part) {
+        assert!(log.read_line(&mut text).unwrap() > 0, "the log ends without {part:?}: {text}");
+    }
+    text
+}
+
+#[test]
+fn at_sighup_keys_and_metrics_are_read_anew() {
+    let site = Site::new();
+    let access = site.dir.path().join("access.toml");
+    let keys = |key: u8| format!("[[key]]\nname = \"app\"\nkey = \"{}\"\n", WriteKey([key; 16]));
+    fs::write(&access, keys(1)).unwrap();
+    let mut collector = Collector::start(site.serve("127.0.0.1:0").arg("--access").arg(&access));
+    let mut log = BufReader::new(collector.child.stderr.take().unwrap());
+    let url = format!("http://{}/v1/reports", collector.address);
+    let status = |n: u64, key: u8| {
+        let body = under(WriteKey([key; 16]), batch(n, &planted(n)));
+        match ureq::post(&url).send(&body[..]) {
+            Ok(answer) => answer.status().as_u16(),
+            Err(ureq::Error::StatusCode(status)) => status,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!((status(1, 1), status(2, 2)), (200, 403));
+    fs::write(&access, "[[key]]\nname = \"app\"\nkey = \"12\"\n").unwrap();
+    collector.signal("-HUP");
+    let said = log_until(&mut log, "stay as they were");
+    holds(&said, &["ERROR", "access.toml", "line 3", "32 hexadecimal"]);
+    assert_eq!((status(3, 1), status(4, 2)), (200, 403));
+    fs::write(&access, keys(2)).unwrap();
+    collector.signal("-HUP");
+    log_until(&mut log, "were read anew");
+    assert_eq!((status(5, 1), status(6, 2)), (403, 200));
+    collector.kill();
+    exactly_once(&DiskStore::open(&site.store()).unwrap(), [1, 3, 6]).unwrap();
+}
+
+/// At the most that can be logged, whatever a client does.
+#[test]
+fn logs_hold_no_addresses_keys_tokens_ids_or_bits() {
+    let site = Site::new();
+    let home = site.dir.path().join("home");
+    let said = String::from_utf8(deniable(&["init"]).arg(&home).output().unwrap().stdout).unwrap();
+    let after = |words: &str| said.lines().find_map(|line| line.strip_prefix(words)).unwrap().to_owned();
+    let key = after("write key, for the application: ");
+    let token = after("token, for the operator, shown this once: ");
+    let mut serve = deniable(&["serve", "--listen", "127.0.0.1:0", "--config"]);
+    let collector = Collector::start(serve.arg(home.join("deniable.toml")).env("RUST_LOG", "trace"));
+    let url = |path: &str| format!("http://{}{path}", collector.address);
+    let bits: (u16, &[usize]) = (3, &[0, 2, 5, 7, 8, 11]);
+    let mut section = Section::of("host", 2, today(), &[bits]);
+    let metrics = deniable_aggregator::catalog::Catalog::load(&home.join("metrics.toml")).unwrap();
+    let stream = metrics.definitions().next().unwrap().stream();
+    let id = 0x1122_3344_5566_7788;
+    let unknown = under(key.parse().unwrap(), batch(id, &[section.clone()]));
+    section.metric = stream.metric().to_string();
+    (section.version, section.fingerprint, section.bits) =
+        (stream.version(), stream.fingerprint().0, stream.bits() as u16);
+    section.records = vec![(0, vec![1])];
+    let good = under(key.parse().unwrap(), batch(id, &[section.clone()]));
+    section.fingerprint = [9; 8];
+    let other = under(key.parse().unwrap(), batch(id, &[section]));
+    let mut answers = Vec::new();
+    for body in
+        [&good, &good, &unknown, &other, &good[..40].to_vec(), &under(WriteKey([9; 16]), good.clone())]
+    {
+        let answer = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        answers.push(answer.post(url("/v1/reports")).send(&body[..]).unwrap().status().as_u16());
+    }
+    assert_eq!(answers, [200, 200, 404, 409, 400, 403]);
+    for path in
+        ["/v1/counts", "/metrics", "/v1/counts?metric=secret&version=1", &format!("/v1/catalog?key={key}")]
+    {
+        let _ = ureq::get(url(path)).header("authorization", format!("Bearer {token}")).call();
+        let _ = ureq::get(url(path)).header("authorization", "Bearer dnbl_wrong").call();
+    }
+    let reload = ureq::post(url("/v1/admin/reload")).header("authorization", format!("Bearer {token}"));
+    reload.send_empty().unwrap();
+    // Half a request, and one that is no HTTP.
+    for text in ["POST /v1/reports HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc", "\u{1}\u{2}nonsense\r\n\r\n"] {
+        TcpStream::connect(&collector.address).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+    let (status, log) = collector.terminate();
+    assert!(status.success() && log.contains("TRACE") | log.contains("DEBUG"), "{log}");
+    // But where it listens itself, which the operator has set.
+    let log: String = log.lines().filter(|line| !line.contains("setting key=listen")).collect();
+    let hash: String = Sha256::digest(&token).iter().map(|byte| format!("{byte:02x}")).collect();
+    let id_text = "8877665544332211";
+    for secret in ["127.0.0.1", "::1", &key, &token, "dnbl_", &hash, id_text, "1122334455667788", "10100101"]
+    {
+        assert!(!log.contains(secret), "{secret} is in the log: {log}");
+    }
+}
+
+#[test]
+fn a_body_that_says_it_has_ten_gigabytes_is_not_waited_for() {
+    let site = Site::new();
+    let collector = site.start();
+    let mut stream = TcpStream::connect(&collector.address).unwrap();
+    let head = "POST /v1/reports HTTP/1.1\r\nhost: a\r\ncontent-length: 10737418240\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    // As much as a batch can have, and a little more of the ten gigabytes.
+    stream.write_all(&vec![0; MAX_BATCH_BYTES + 1]).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    holds(&line, &["413"]);
+    assert_eq!(Client::new().send(&collector.address, &batch(1, &planted(1))), Reply::Accepted);
 }

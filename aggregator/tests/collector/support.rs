@@ -1,12 +1,11 @@
 //! What the tests share: a catalog, batches byte for byte, and reports that can be told apart in the counts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deniable::{Batch, Epoch, MetricId, WriteKey};
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::collect::Asked;
 use deniable_aggregator::decode::Counts;
 use deniable_aggregator::store::{Accepted, Checked, Refused, Registries, Selection, Store, Terms};
 
@@ -102,11 +101,6 @@ pub(crate) fn accepted(id: u64, sections: &[Section]) -> Accepted {
     let checked = check(&body, &catalog(), &Registries::default(), "");
     assert_eq!(checked.refused, Refused::default());
     checked.accepted
-}
-
-/// What a collector of this store asks.
-pub(crate) fn asked(store: &dyn Store) -> Arc<Asked> {
-    Arc::new(Asked { catalog: catalog(), registries: store.registries().unwrap() })
 }
 
 /// Checks a batch that came under the key of that name; every epoch is open.

@@ -22,6 +22,15 @@ const MAX_CAUGHT_UP: usize = 30;
 /// The properties of an event, each in the place of its declaration.
 type Properties<'a> = SmallVec<[Option<Got<'a>>; 8]>;
 
+/// Which metrics a device answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Those of the group in this place.
+    Group(usize),
+    /// All, whatever they cost together.
+    Everything,
+}
+
 /// One device: where it is in time, and what its cells remember.
 ///
 /// ```
@@ -46,6 +55,7 @@ type Properties<'a> = SmallVec<[Option<Got<'a>>; 8]>;
 /// ```
 pub struct Device {
     pub(super) registry: Arc<Registry>,
+    pub(super) asked: Asked,
     pub(super) secret: DeviceSecret,
     pub(super) clock: Clock,
     pub(super) tallies: Vec<Tally>,
@@ -64,14 +74,27 @@ impl Device {
             done: BTreeSet::new(),
             counters: Counters::default(),
             kept: Kept::default(),
+            asked: Asked::Group(registry.rotation().place_of(secret)),
             secret: secret.clone(),
             registry,
         }
     }
 
+    /// Lets it answer every metric, also those of other groups.
+    ///
+    /// # Privacy
+    /// The answers together cost more than the registry's caps if its metrics [rotate](crate::registry::Rotation). This is
+    /// for tests and replays of events, and none of it may be reported.
+    #[must_use]
+    pub fn answering_everything(self) -> Self {
+        Self { asked: Asked::Everything, ..self }
+    }
+
     /// Forgets everything: the state of a device that was installed just now, under a secret that was drawn anew.
     pub fn reset(&mut self, secret: &DeviceSecret, install: Moment) {
-        *self = Self::new(Arc::clone(&self.registry), secret, install);
+        let everything = self.asked == Asked::Everything;
+        let begun = Self::new(Arc::clone(&self.registry), secret, install);
+        *self = if everything { begun.answering_everything() } else { begun };
     }
 
     /// The questions it answers.
@@ -100,6 +123,40 @@ impl Device {
         let place = self.registry.trials.iter().position(|trial| trial.name == experiment)?;
         let arm = self.view(self.clock.today).arm(place);
         self.registry.trials[place].arms.get(arm).map(|(name, _)| name.as_str())
+    }
+
+    /// The label of a segment or dimension that this device has now; None if there is no such name.
+    pub fn segment(&self, name: &str) -> Option<&str> {
+        let closed = *self.registry.named.get(name)?;
+        let label = self.view(self.clock.today).place(closed);
+        self.registry.closed[closed].labels.get(label).map(alloc::string::String::as_str)
+    }
+
+    /// What it would answer if every open epoch ended now. Nothing ends, and nothing is remembered of it.
+    pub fn peek(&self) -> Vec<Answered> {
+        let today = self.clock.today;
+        let open = |(metric, plan): (&Metric, &Plan)| {
+            let period = match plan.every {
+                Every::Week | Every::Once => today.week(),
+                Every::Month => today.month(),
+                Every::Session | Every::Day | Every::Event(_) => today,
+            };
+            let done = self.done.contains(&(metric.id().clone(), metric.version()));
+            let expired = metric.expires().is_some_and(|day| period >= day);
+            (self.is_asked(metric) && !done && !expired)
+                .then(|| answered(&self.view(period), metric, plan, period))
+        };
+        planned(&self.registry).filter_map(open).collect()
+    }
+
+    /// The local day whose epoch is open.
+    pub(crate) fn today(&self) -> Day {
+        self.clock.today
+    }
+
+    /// The public tags, as places in their lists.
+    pub(crate) fn tags(&self) -> Vec<usize> {
+        self.view(self.clock.today).tags()
     }
 
     /// Takes up an event, and answers for the epochs that ended before it.
@@ -285,7 +342,7 @@ impl Device {
     fn answer(&self, every: &Every, period: Day, answers: &mut Vec<Answered>) {
         let view = self.view(period);
         for (metric, plan) in planned(&self.registry).filter(|(_, plan)| plan.every == *every) {
-            if metric.expires().is_none_or(|day| period < day) {
+            if self.is_asked(metric) && metric.expires().is_none_or(|day| period < day) {
                 answers.push(answered(&view, metric, plan, period));
             }
         }
@@ -309,13 +366,22 @@ impl Device {
             }
             let ended =
                 if plan.days > 0 { Day(clock.install.day().0 + u32::from(plan.days)) } else { clock.today };
-            if metric.expires().is_none_or(|day| ended < day) {
+            // One of another group is done as well: its time has passed, whatever group the device comes into.
+            if self.is_asked(metric) && metric.expires().is_none_or(|day| ended < day) {
                 let period = ended.week();
                 answers.push(answered(&self.view(period), metric, plan, period));
             }
             done.push(name);
         }
         self.done.extend(done);
+    }
+
+    /// Whether the device answers a metric: by its secret and the registry alone, whatever happened on it.
+    fn is_asked(&self, metric: &Metric) -> bool {
+        match self.asked {
+            Asked::Everything => true,
+            Asked::Group(place) => self.registry.rotation().groups()[place].holds(metric.id()),
+        }
     }
 
     fn view(&self, period: Day) -> View<'_> {

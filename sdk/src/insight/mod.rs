@@ -2,7 +2,9 @@
 //!
 //! A [`Device`] is told of events and of the time; it keeps sessions, days, weeks and months, moves the cells of its
 //! [`Registry`](crate::registry::Registry), and hands out an [`Answered`] for each metric whose epoch ended. A device with
-//! nothing to say answers too, so that reporting itself says nothing.
+//! nothing to say answers too, so that reporting itself says nothing. Where metrics [rotate](crate::registry::Rotation) it
+//! answers those of its group, which it drew by its secret; all cells are moved, whatever the group, so that their answers are
+//! whole if a later registry asks for them.
 //!
 //! # Time
 //! The clock is an argument, and may be wrong. While it stands or goes back by less than a day, time stands still. A clock that

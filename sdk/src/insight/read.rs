@@ -75,7 +75,7 @@ impl<'a> View<'a> {
     }
 
     /// The place of a closed question's answer in its list.
-    fn place(&self, closed: usize) -> usize {
+    pub(super) fn place(&self, closed: usize) -> usize {
         match &self.registry.closed[closed].read {
             Read::Flag(cell) => usize::from(self.find(*cell) == Found::Flag(true)),
             Read::AtLeast { cell, least } => usize::from(self.number(*cell).is_some_and(|x| x >= *least)),

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::Counters;
 use super::clock::Clock;
-use super::device::{Device, passes, properties};
+use super::device::{Asked, Device, passes, properties};
 use super::kept::Kept;
 use super::tally::{Occasion, Tally};
 use crate::identity::DeviceSecret;
@@ -87,6 +87,7 @@ impl Device {
             done: stored.done,
             counters: stored.counters,
             kept: stored.kept,
+            asked: Asked::Group(registry.rotation().place_of(secret)),
             secret: secret.clone(),
             registry,
         };

@@ -349,6 +349,51 @@ fn a_state_of_the_first_format_still_opens() {
     assert_eq!(opened.counters().unknown_events, 1);
 }
 
+/// Three metrics of which the caps allow one: each device answers its own, and stays with it when its state is stored and
+/// when other metrics come due.
+#[test]
+fn a_device_answers_the_metrics_of_its_group_alone() {
+    let once = json!({ "count": { "events": ["seen"], "window": { "days": 2 } } });
+    let mut declared = registry(
+        0,
+        &[
+            ("day", count("day"), number(), "day"),
+            ("once", once, json!({ "at_least": 1 }), "once"),
+            ("week", count("week"), number(), "week"),
+        ],
+    )
+    .declared()
+    .clone();
+    (declared.privacy.weekly, declared.privacy.lifetime) = (1.0, 1.0);
+    let registry = Arc::new(Registry::new(declared).unwrap());
+    assert_eq!(registry.rotation().groups().len(), 3);
+    let answered = |device: Device, secret: &DeviceSecret| {
+        let bytes = device.store();
+        let everything = device.answering_everything().advance(at(8 * DAY)).len();
+        let mut restored = Device::restore(Arc::clone(&registry), secret, bytes).unwrap();
+        let answers = restored.advance(at(8 * DAY));
+        // Those of other groups are done, too: a group that changes later brings no late answer.
+        assert!(restored.answering_everything().advance(at(8 * DAY + HOUR)).is_empty());
+        let names: std::collections::BTreeSet<String> =
+            answers.iter().map(|answered| answered.metric.to_string()).collect();
+        (everything, names)
+    };
+    let mut devices: BTreeMap<String, u32> = BTreeMap::new();
+    for i in 0..60u8 {
+        let secret = DeviceSecret::from_bytes([i; 32]);
+        let mut device = Device::new(Arc::clone(&registry), &secret, at(0));
+        device.track(&SEEN, at(HOUR));
+        let (everything, names) = answered(device, &secret);
+        // Eight days, one Monday and one answer given once.
+        assert_eq!((everything, names.len()), (10, 1));
+        let group: Vec<String> =
+            registry.rotation().group_of(&secret).metrics().map(ToString::to_string).collect();
+        assert_eq!(names.iter().cloned().collect::<Vec<_>>(), group);
+        *devices.entry(group.concat()).or_default() += 1;
+    }
+    assert_eq!(devices.len(), 3, "{devices:?}");
+}
+
 #[test]
 fn nothing_that_holds_an_answer_prints_it() {
     let mut device = device(&registry(

@@ -50,6 +50,11 @@ impl Epsilon {
     /// Nothing was said.
     pub const ZERO: Self = Self(0.0);
 
+    /// A loss that was computed and stored before.
+    pub(crate) const fn stored(loss: f64) -> Self {
+        Self(loss)
+    }
+
     /// The loss of two mechanisms with independent coins, rounded up.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

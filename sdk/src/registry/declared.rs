@@ -63,9 +63,10 @@ fn thirty() -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Privacy {
-    /// The most ε that one metric costs a device in a week.
+    /// The most ε that all metrics which a device answers cost it in a week. A metric that costs more by itself is refused;
+    /// metrics that do so together rotate.
     pub weekly: f64,
-    /// The most ε that one metric costs a device, for ever.
+    /// The most ε that all metrics which a device answers cost it, for ever.
     pub lifetime: f64,
     /// The most bits that all public tags together say.
     pub public_bits: f64,
@@ -476,7 +477,7 @@ pub enum Every {
 pub struct Precision {
     /// Half the width of a small share's 95 % interval, between 0 and 1.
     pub half_width: f64,
-    /// The number of devices that report in one epoch.
+    /// The number of devices that report in one epoch; of a metric that rotates, its share of all.
     pub devices: u32,
 }
 

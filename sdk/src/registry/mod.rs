@@ -15,6 +15,7 @@ mod declared;
 mod fault;
 mod metric;
 mod plan;
+mod rotation;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ pub use self::declared::{
 };
 pub use self::fault::{Fault, Faults, Place, Problem};
 pub use self::metric::Metric;
+pub use self::rotation::{Group, Rotation, Share};
 
 pub(crate) use self::closed::{Closed, Read, Test, Trial};
 pub(crate) use self::metric::{Answer, Plan};
@@ -75,8 +77,11 @@ pub struct Registry {
     declared: Declared,
     hash: RegistryHash,
     metrics: BTreeMap<crate::metric::MetricId, Metric>,
+    rotation: Rotation,
     pub(crate) cells: Vec<Cell>,
     pub(crate) closed: Vec<Closed>,
+    /// The closed question of each dimension and segment.
+    pub(crate) named: BTreeMap<String, usize>,
     pub(crate) trials: Vec<Trial>,
     pub(crate) events: Vec<EventPlan>,
     pub(crate) event_names: BTreeMap<String, usize>,
@@ -104,9 +109,22 @@ impl Registry {
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
+        let rotation = Rotation::new(&metrics, declared.privacy);
         let hash = RegistryHash::of(&catalog(&declared));
-        let closed::Names { closed, trials, .. } = names;
-        Ok(Self { declared, hash, metrics, cells, closed, trials, events, event_names, tags })
+        let closed::Names { closed, named, trials } = names;
+        Ok(Self {
+            declared,
+            hash,
+            metrics,
+            rotation,
+            cells,
+            closed,
+            named,
+            trials,
+            events,
+            event_names,
+            tags,
+        })
     }
 
     /// Reads a catalog.
@@ -149,6 +167,11 @@ impl Registry {
     /// The metric of that name.
     pub fn metric(&self, id: &crate::metric::MetricId) -> Option<&Metric> {
         self.metrics.get(id)
+    }
+
+    /// Which metrics each device answers, so that all of them together stay within the caps.
+    pub fn rotation(&self) -> &Rotation {
+        &self.rotation
     }
 
     /// What a property of an event can be; None if either is not declared.

@@ -1,0 +1,428 @@
+//! The ledger: what the reports of a device have cost, and whether one more may be made.
+//!
+//! # What is charged
+//! An account is kept for each metric in one version under one set of parameters. It counts the reports of each *signal
+//! pattern*, known by a name that is a keyed hash under the device secret, never by the value; their cost together is
+//! [`Params::epsilon_of_values`](crate::Params::epsilon_of_values), which for a memoized metric is charged once per
+//! pattern up to ε∞, and without a permanent response for each report. A lost or redrawn secret gives other patterns, so what
+//! it says is charged anew; nothing ever lowers a sum.
+//!
+//! # Caps
+//! All accounts together stay within [`Privacy::lifetime`](crate::registry::Privacy::lifetime), and within
+//! [`Privacy::weekly`](crate::registry::Privacy::weekly) for each week that reports tell of. That is the week of
+//! their epoch, so a device that slept and answers for four weeks at once spends four weeks' budgets.
+//!
+//! Each metric that the device answers is promised what one answer costs in a week and for ever: other metrics can use what is left beyond
+//! the promises, but never what is promised, so that no answer decides whether another metric is reported. Nor may it decide whether its
+//! own metric is: a device whose answer stays is never refused. One whose answers change so often that they go over the cap is
+//! refused from then on, for the rest of the week or for ever, whatever its later answers are; that it fell silent then says that its
+//! answers had changed, and not which are new.
+//!
+//! # Weeks
+//! The weeks are those of the device's clock. The last [`MAX_SPANS`] with reports are kept apart; older ones are added up as if they
+//! were one, so that a clock that runs back finds at least what was spent.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::Day;
+use crate::metric::{MetricId, Stream};
+use crate::params::Params;
+use crate::privacy::Epsilon;
+use crate::registry::{Metric, Privacy, Registry, Stated};
+
+/// How many weeks an account keeps apart: those of the epochs that a collector takes by default, and one ahead.
+pub(super) const MAX_SPANS: usize = 8;
+
+/// More than the error of adding up a few hundred rounded losses. A cap is a number that people wrote down.
+const SLACK: f64 = 1e-9;
+
+/// Reports by the name of their signal pattern.
+type Counts = BTreeMap<u64, u32>;
+
+/// All that was ever spent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    accounts: BTreeMap<AccountKey, Account>,
+    /// What metrics cost that are no longer asked.
+    closed: Closed,
+    /// How often a stored state was lost with all that it knew of charges.
+    pub(super) lost_states: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct AccountKey {
+    metric: MetricId,
+    version: u32,
+    fingerprint: [u8; 8],
+}
+
+impl AccountKey {
+    fn new(stream: &Stream) -> Self {
+        let (metric, version) = (stream.metric().clone(), stream.version());
+        Self { metric, version, fingerprint: stream.fingerprint().0 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Account {
+    params: Stated,
+    /// The loss under secrets that are no more.
+    past: f64,
+    counts: Counts,
+    /// Whether a report was refused for life.
+    stopped: bool,
+    weeks: Vec<Span<Counts>>,
+    /// The weeks in which a report was refused.
+    stopped_weeks: Vec<Day>,
+    reports: u64,
+    refused: u64,
+}
+
+/// The weeks from one Monday to another, and what was spent in them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Span<T> {
+    from: Day,
+    to: Day,
+    spent: T,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Closed {
+    lifetime: f64,
+    weeks: Vec<Span<f64>>,
+    reports: u64,
+}
+
+/// Why a report may not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cap {
+    /// It would cost more than [`Privacy::weekly`](crate::registry::Privacy::weekly).
+    Week,
+    /// It would cost more than [`Privacy::lifetime`](crate::registry::Privacy::lifetime).
+    Life,
+}
+
+/// What a metric has cost the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spent {
+    /// The metric.
+    pub metric: MetricId,
+    /// Its version.
+    pub version: u32,
+    /// The reports that were made, sent or not.
+    pub reports: u64,
+    /// Those of them that wait or are on their way.
+    pub waiting: u64,
+    /// The reports that were refused because a cap would have been passed.
+    pub refused: u64,
+    /// The ε spent in the week that is open.
+    pub this_week: Epsilon,
+    /// The ε spent for ever, under this secret and those before.
+    pub for_life: Epsilon,
+    /// The cap that stopped it, if one did and holds on.
+    pub stopped_by: Option<Cap>,
+}
+
+/// A sum and its cap.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budgeted {
+    /// What was spent.
+    pub spent: Epsilon,
+    /// The most that may be spent.
+    pub cap: Epsilon,
+}
+
+impl Budgeted {
+    /// What is left; 0 if a registry lowered the cap below what was spent.
+    pub fn left(&self) -> f64 {
+        (self.cap.get() - self.spent.get()).max(0.0)
+    }
+}
+
+/// What the device has spent, and may spend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerView {
+    /// The metrics that are asked now.
+    pub metrics: Vec<Spent>,
+    /// All metrics together in the week that is open.
+    pub this_week: Budgeted,
+    /// All metrics together for ever, those included that are no longer asked.
+    pub for_life: Budgeted,
+    /// The reports that were ever made, sent or not.
+    pub reports: u64,
+    /// How often a stored state was lost together with what it knew of charges. Above 0 the sums are only what is known.
+    pub lost_states: u32,
+}
+
+/// What a device may spend: the caps, and what is promised to each of its metrics.
+pub(super) struct Budget<'r> {
+    caps: Privacy,
+    asked: Vec<&'r Metric>,
+}
+
+impl<'r> Budget<'r> {
+    pub(super) fn new(registry: &'r Registry, asked: impl Fn(&Metric) -> bool) -> Self {
+        let asked = registry.metrics().filter(|metric| asked(metric)).collect();
+        Self { caps: registry.declared().privacy, asked }
+    }
+
+    fn cap(&self, period: Period) -> f64 {
+        match period {
+            Period::Week(_) => self.caps.weekly,
+            Period::Life => self.caps.lifetime,
+        }
+    }
+
+    /// What one answer of a metric may cost whatever other metrics cost.
+    fn promise(&self, metric: &Metric, period: Period) -> f64 {
+        let promise = match (metric.every(), period) {
+            (None, _) => metric.params().epsilon_infinity().get(),
+            (Some(_), Period::Week(_)) => metric.weekly_epsilon(),
+            (Some(_), Period::Life) => metric.lifetime_epsilon(),
+        };
+        promise.min(self.cap(period))
+    }
+}
+
+/// What a cap is for.
+#[derive(Clone, Copy)]
+enum Period {
+    Week(Day),
+    Life,
+}
+
+impl Ledger {
+    /// Charges a report of `metric` for an epoch of that week, under a signal pattern.
+    ///
+    /// # Errors
+    /// The cap that it would have passed. Then nothing is charged but the refusal is kept.
+    pub(super) fn charge(
+        &mut self,
+        budget: &Budget<'_>,
+        metric: &Metric,
+        pattern: u64,
+        week: Day,
+    ) -> Result<(), Cap> {
+        let key = AccountKey::new(&metric.stream());
+        let mut account = self.accounts.remove(&key).unwrap_or_else(|| Account::new(*metric.params()));
+        let outcome = self.may_charge(budget, metric, &account, pattern, week);
+        match outcome {
+            Ok(()) => account.charge(pattern, week),
+            Err(cap) => account.refuse(cap, week),
+        }
+        self.accounts.insert(key, account);
+        outcome
+    }
+
+    /// Decides for an account that was taken out.
+    fn may_charge(
+        &self,
+        budget: &Budget<'_>,
+        metric: &Metric,
+        account: &Account,
+        pattern: u64,
+        week: Day,
+    ) -> Result<(), Cap> {
+        if account.stopped {
+            return Err(Cap::Life);
+        }
+        if account.stopped_weeks.contains(&week) {
+            return Err(Cap::Week);
+        }
+        let after = {
+            let mut after = account.clone();
+            after.charge(pattern, week);
+            after
+        };
+        for (period, cap) in [(Period::Life, Cap::Life), (Period::Week(week), Cap::Week)] {
+            if !self.fits(budget, metric, after.spent(period), period) {
+                return Err(cap);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this metric may come to have cost `mine`, whose account was taken out.
+    fn fits(&self, budget: &Budget<'_>, metric: &Metric, mine: Epsilon, period: Period) -> bool {
+        let cap = budget.cap(period) + SLACK;
+        let spent = mine.plus(self.spent(period));
+        let promised = mine.get() <= budget.promise(metric, period) + SLACK;
+        spent.get() <= cap && (promised || mine.get() + self.reserved(budget, metric, period) <= cap)
+    }
+
+    /// What all accounts cost.
+    fn spent(&self, period: Period) -> Epsilon {
+        let open: Epsilon = self.accounts.values().map(|account| account.spent(period)).sum();
+        open.plus(self.closed.spent(period))
+    }
+
+    /// What metrics other than this one have spent or are promised.
+    fn reserved(&self, budget: &Budget<'_>, metric: &Metric, period: Period) -> f64 {
+        let other = |asked: &&&Metric| asked.id() != metric.id();
+        let unspent = |asked: &&Metric| {
+            let spent = self.account(asked).map_or(0.0, |account| account.spent(period).get());
+            (budget.promise(asked, period) - spent).max(0.0)
+        };
+        self.spent(period).get() + budget.asked.iter().filter(other).map(unspent).sum::<f64>()
+    }
+
+    fn account(&self, metric: &Metric) -> Option<&Account> {
+        self.accounts.get(&AccountKey::new(&metric.stream()))
+    }
+
+    /// Adds up what was charged under a secret that is no more, and forgets its patterns.
+    pub(super) fn close_secret(&mut self) {
+        for account in self.accounts.values_mut() {
+            account.past = account.spent(Period::Life).get();
+            account.counts.clear();
+        }
+    }
+
+    /// Adds up the accounts that a registry no longer asks.
+    pub(super) fn close_unasked(&mut self, registry: &Registry) {
+        let asked: Vec<AccountKey> =
+            registry.metrics().map(|metric| AccountKey::new(&metric.stream())).collect();
+        let closed = &mut self.closed;
+        self.accounts.retain(|key, account| {
+            let stays = asked.contains(key);
+            if !stays {
+                closed.take(account);
+            }
+            stays
+        });
+    }
+
+    pub(super) fn view(
+        &self,
+        budget: &Budget<'_>,
+        week: Day,
+        waiting: impl Fn(&Stream) -> u64,
+    ) -> LedgerView {
+        let metric = |metric: &&Metric| {
+            let account = self.account(metric);
+            let spent = |period| account.map_or(Epsilon::ZERO, |account| account.spent(period));
+            Spent {
+                metric: metric.id().clone(),
+                version: metric.version(),
+                reports: account.map_or(0, |account| account.reports),
+                waiting: waiting(&metric.stream()),
+                refused: account.map_or(0, |account| account.refused),
+                this_week: spent(Period::Week(week)),
+                for_life: spent(Period::Life),
+                stopped_by: account.and_then(|account| account.stopped_by(week)),
+            }
+        };
+        let budgeted =
+            |period| Budgeted { spent: self.spent(period), cap: Epsilon::stored(budget.cap(period)) };
+        LedgerView {
+            metrics: budget.asked.iter().map(metric).collect(),
+            this_week: budgeted(Period::Week(week)),
+            for_life: budgeted(Period::Life),
+            reports: self.closed.reports + self.accounts.values().map(|account| account.reports).sum::<u64>(),
+            lost_states: self.lost_states,
+        }
+    }
+}
+
+impl Account {
+    fn new(params: Params) -> Self {
+        Self {
+            params: Stated(params),
+            past: 0.0,
+            counts: Counts::new(),
+            stopped: false,
+            weeks: Vec::new(),
+            stopped_weeks: Vec::new(),
+            reports: 0,
+            refused: 0,
+        }
+    }
+
+    fn charge(&mut self, pattern: u64, week: Day) {
+        count(&mut self.counts, pattern, 1);
+        count(span_of(&mut self.weeks, week, week, merge_counts), pattern, 1);
+        self.reports += 1;
+    }
+
+    fn refuse(&mut self, cap: Cap, week: Day) {
+        self.refused += 1;
+        match cap {
+            Cap::Life => self.stopped = true,
+            Cap::Week if self.stopped_weeks.contains(&week) => {}
+            Cap::Week => {
+                self.stopped_weeks.push(week);
+                let over = self.stopped_weeks.len().saturating_sub(MAX_SPANS);
+                self.stopped_weeks.drain(..over);
+            }
+        }
+    }
+
+    fn stopped_by(&self, week: Day) -> Option<Cap> {
+        let this_week = || self.stopped_weeks.contains(&week).then_some(Cap::Week);
+        self.stopped.then_some(Cap::Life).or_else(this_week)
+    }
+
+    fn spent(&self, period: Period) -> Epsilon {
+        let Stated(params) = &self.params;
+        let cost = |counts: &Counts| params.epsilon_of_values(counts.values().map(|&n| n.into()));
+        match period {
+            Period::Life => Epsilon::stored(self.past).plus(cost(&self.counts)),
+            Period::Week(week) => find(&self.weeks, week).map_or(Epsilon::ZERO, cost),
+        }
+    }
+}
+
+impl Closed {
+    fn spent(&self, period: Period) -> Epsilon {
+        Epsilon::stored(match period {
+            Period::Life => self.lifetime,
+            Period::Week(week) => find(&self.weeks, week).copied().unwrap_or_default(),
+        })
+    }
+
+    fn take(&mut self, account: &Account) {
+        let add = |sum: &mut f64, loss: f64| *sum = Epsilon::stored(*sum).plus(Epsilon::stored(loss)).get();
+        self.reports += account.reports;
+        add(&mut self.lifetime, account.spent(Period::Life).get());
+        for Span { from, to, .. } in &account.weeks {
+            let spent = account.spent(Period::Week(*from)).get();
+            add(span_of(&mut self.weeks, *from, *to, add), spent);
+        }
+    }
+}
+
+fn count(counts: &mut Counts, pattern: u64, reports: u32) {
+    let counted = counts.entry(pattern).or_default();
+    *counted = counted.saturating_add(reports);
+}
+
+fn merge_counts(counts: &mut Counts, other: Counts) {
+    other.into_iter().for_each(|(pattern, reports)| count(counts, pattern, reports));
+}
+
+fn find<T>(spans: &[Span<T>], week: Day) -> Option<&T> {
+    spans.iter().find(|span| (span.from..=span.to).contains(&week)).map(|span| &span.spent)
+}
+
+/// What was spent in the span that holds these weeks; spans that overlap become one, and so do the oldest two of too many.
+fn span_of<T: Default>(spans: &mut Vec<Span<T>>, from: Day, to: Day, merge: impl Fn(&mut T, T)) -> &mut T {
+    let mut span = Span { from, to, spent: T::default() };
+    let join = |span: &mut Span<T>, other: Span<T>| {
+        (span.from, span.to) = (span.from.min(other.from), span.to.max(other.to));
+        merge(&mut span.spent, other.spent);
+    };
+    while let Some(place) = spans.iter().position(|other| other.from <= span.to && span.from <= other.to) {
+        join(&mut span, spans.remove(place));
+    }
+    let mut place = spans.partition_point(|other| other.to < span.from);
+    spans.insert(place, span);
+    if spans.len() > MAX_SPANS {
+        let oldest = spans.remove(0);
+        join(&mut spans[0], oldest);
+        place = place.saturating_sub(1);
+    }
+    &mut spans[place].spent
+}
