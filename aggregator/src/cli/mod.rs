@@ -9,6 +9,7 @@ mod demo;
 mod figures;
 mod init;
 mod inspect;
+mod lake;
 mod map;
 mod output;
 mod parameters;
@@ -45,6 +46,7 @@ enum Command {
     Ready(ready::ReadyArgs),
     Check(check::CheckArgs),
     Store(store::StoreArgs),
+    Lake(lake::LakeArgs),
     Counts(counts::CountsArgs),
     Decode(decode::Args),
     Map(map::Args),
@@ -64,6 +66,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Ready(args) => ready::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Lake(args) => lake::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Map(args) => map::run(&args),

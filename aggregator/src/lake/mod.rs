@@ -47,6 +47,7 @@
 //!
 //! A lake belongs to one store. Whoever reads the lake may read every report in it: protect it as you would the store.
 
+mod check;
 mod compact;
 mod connect;
 mod error;
@@ -66,6 +67,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use tokio::runtime::Handle;
 
+pub use self::check::{Checked, check};
 pub use self::compact::{Compacted, compact};
 pub use self::error::LakeError;
 use self::layout::Digester;
