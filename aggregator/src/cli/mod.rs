@@ -1,6 +1,7 @@
 //! The command line: one module per command, each with its arguments and its `run`.
 
 mod audit;
+mod beside;
 mod check;
 mod config;
 mod counts;
@@ -16,6 +17,7 @@ mod parameters;
 mod plot;
 mod privacy;
 mod progress;
+mod quarantine;
 mod ready;
 mod replay;
 mod reports;
@@ -48,6 +50,7 @@ enum Command {
     Store(store::StoreArgs),
     Lake(lake::LakeArgs),
     Counts(counts::CountsArgs),
+    Quarantine(quarantine::QuarantineArgs),
     Decode(decode::Args),
     Map(map::Args),
     Sum(sum::Args),
@@ -68,6 +71,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Store(args) => store::run(&args),
         Command::Lake(args) => lake::run(&args),
         Command::Counts(args) => counts::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Sum(args) => sum::run(&args),

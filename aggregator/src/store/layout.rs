@@ -15,6 +15,8 @@
 //! | `rows` | metric (text), version (u32), epoch (u32), source (text), tags (text), cohort (u16) | a row, see below |
 //! | `totals-2` | metric (text), version (u32), epoch (u32), source (text), tags (text) | the reports of all its rows, u64 |
 //! | `reports` | metric (text), version (u32), epoch (u32), source (text), tags (text), cohort (u16), bits (⌈k/8⌉ bytes) | how many such reports there are, u64 |
+//! | `volumes` | metric (text), version (u32), epoch (u32), source (text) | the reports of all its rows, u64; those with an improbable number of ones, u64 |
+//! | `aside` | metric (text), epoch (u32), source (text) | nothing |
 //!
 //! | `lake` | metric (text), version (u32), epoch (u32) | an epoch that is moving or moved to the lake, as JSON (text), see below |
 //! | `lake-place` | nothing | where the lake is, a URL (text) |
@@ -34,13 +36,17 @@
 //! An epoch that is on its way to the lake is
 //! `{"state":"moving","counts":{"name":…,"rows":…,"reports":…},"reports":null}`, with a second object of that kind if its
 //! reports are kept. The state becomes `moved` in the transaction that drops its `rows` and `reports`; its totals stay.
+//! Volumes stay when the rows of an epoch go elsewhere: a source is compared with its own past.
+//!
+//! An entry of `aside` sets aside a source, if its metric is empty, and the epoch is 0 then; else an epoch of the metric,
+//! and the source is empty.
 //!
 //! What a registry shows is `{"tags":[[name,[label,…]],…],"untagged":[metric,…]}`: its tags in order, each with its labels
 //! in order, and the metrics beside which it shows none.
 //!
 //! # Format 1
 //! Had, in place of `rows` and `totals-2`, the tables `counts` and `totals` with the same values under keys without
-//! source and tags, and neither `registries` nor `reports`. When such a store is opened, what it holds moves to the
+//! source and tags, and none of `registries`, `reports`, `volumes` and `aside`. When such a store is opened, what it holds moves to the
 //! empty source and no tags, in one transaction; older programs cannot open it then.
 //!
 //! # What is not there
@@ -96,6 +102,11 @@ pub(super) const REPORTS: TableDefinition<'_, ReportKey<'static>, u64> = TableDe
 
 pub(super) const LAKE: TableDefinition<'_, EpochKey<'static>, &str> = TableDefinition::new("lake");
 pub(super) const LAKE_PLACE: TableDefinition<'_, (), &str> = TableDefinition::new("lake-place");
+/// Metric, version, epoch and source.
+pub(super) type CellKey<'a> = (&'a str, u32, u32, &'a str);
+
+pub(super) const VOLUMES: TableDefinition<'_, CellKey<'static>, (u64, u64)> = TableDefinition::new("volumes");
+pub(super) const ASIDE: TableDefinition<'_, (&str, u32, &str), ()> = TableDefinition::new("aside");
 
 /// The tables of format 1 whose keys were shorter.
 pub(super) mod format_1 {
