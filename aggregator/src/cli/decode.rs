@@ -9,10 +9,10 @@ use deniable_aggregator::decode::{Counts, Decoded, Design, Options, Reports, dec
 use deniable_aggregator::guard::Survey;
 use deniable_aggregator::map_file::{Hashing, read_design};
 use deniable_aggregator::rappor_files;
-use deniable_aggregator::store::DiskStore;
 
 use super::beside;
 use super::figures::{Presentation, show};
+use super::lake::{LakePlace, Opened};
 use super::progress::Busy;
 use super::selection::Chosen;
 use super::{parameters, reports};
@@ -32,6 +32,8 @@ pub(crate) struct Args {
     /// Directory of a collector's store
     #[arg(long, value_name = "DIR", requires = "metric", requires = "candidates")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    place: LakePlace,
     /// Metric to decode
     #[arg(long, value_name = "NAME", value_parser = MetricId::new, requires = "store")]
     metric: Option<MetricId>,
@@ -97,7 +99,7 @@ impl Args {
     /// What to decode, and what stands beside the figures if it comes from a store.
     fn evidence(&self) -> Result<(Params, Design, Evidence, Option<Survey>)> {
         if let (Some(store), Some(metric)) = (&self.store, &self.metric) {
-            let store = DiskStore::open(store)?;
+            let Opened { store, _runtime } = self.place.open(store)?;
             let (params, counts) = self.chosen.sum(&store, metric)?;
             let survey = self.chosen.survey(&store, metric)?;
             return Ok((params, self.design(&params)?, Evidence::Counts(counts), Some(survey)));

@@ -46,15 +46,15 @@ struct Of {
 #[derive(Args)]
 pub(crate) struct LakePlace {
     /// Lake of the store: a folder or s3://BUCKET/PREFIX. Where epochs were moved to last, if left out
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", requires = "store")]
     lake: Option<String>,
 }
 
 /// A store with its lake, if it has one.
 pub(crate) struct Opened {
     pub(crate) store: DiskStore,
-    /// What the lake's requests run on.
-    _runtime: Option<Runtime>,
+    /// What the lake's requests run on; it is kept as long as the store.
+    pub(crate) _runtime: Option<Runtime>,
 }
 
 impl LakePlace {
@@ -88,7 +88,13 @@ pub(crate) fn run(args: &LakeArgs) -> Result<()> {
             let Opened { store, _runtime } = place.open_as(store, Lake::create)?;
             let lake = lake_of(&store)?;
             let compacted = compact(&store, lake)?;
-            writeln!(out, "{}: moved {} epochs with {} reports", lake.url(), compacted.epochs, compacted.reports)?;
+            writeln!(
+                out,
+                "{}: moved {} epochs with {} reports",
+                lake.url(),
+                compacted.epochs,
+                compacted.reports
+            )?;
         }
         LakeCommand::List(Of { store, place }) => list(&mut out, &place.open(store)?.store)?,
         LakeCommand::Verify(Of { store, place }) => {

@@ -128,7 +128,10 @@ async fn move_epochs(project: ProjectName, store: Arc<DiskStore>) {
                 let cause = error.source().map(ToString::to_string);
                 tracing::warn!(project = project.as_str(), %error, cause, "epochs stay in the store for now");
             }
-            _ => {}
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(project = project.as_str(), %error, "the move to the lake broke off");
+            }
         }
     }
 }

@@ -230,8 +230,8 @@ impl Lake {
         let mut tail_bytes = TAIL_BYTES;
         loop {
             let start = file_bytes.saturating_sub(tail_bytes);
-            let tail = Window::new(start, self.place.read(path, start..file_bytes)?, file_bytes);
-            match describe(&tail) {
+            let tail = self.place.read(path, start..file_bytes)?;
+            match describe(&tail, file_bytes) {
                 Err(ParquetError::NeedMoreData(needed)) if needed as u64 > tail_bytes && start > 0 => {
                     tail_bytes = needed as u64;
                 }

@@ -129,7 +129,9 @@ impl<'a> Sources<'a> {
         default: Option<PathBuf>,
     ) -> Option<PathBuf> {
         let found = self.look(key, flag).map(|(path, origin)| match &origin {
-            Origin::Line(file, _) if !path.to_string_lossy().contains("://") => (file.parent().unwrap_or(Path::new("")).join(path), origin),
+            Origin::Line(file, _) if !path.to_string_lossy().contains("://") => {
+                (file.parent().unwrap_or(Path::new("")).join(path), origin)
+            }
             _ => (path, origin),
         });
         let default = || default.map(|path| (path, Origin::Default));

@@ -14,8 +14,8 @@ use redb::{
 use super::super::StoreError;
 use super::super::boundary::caught;
 use super::super::layout::{
-    self, ASIDE, COPY_FILE, FILE, LAKE, LAKE_PLACE, META, REGISTRIES, REPORTS, RESTORED_FILE, ROWS, STREAMS, TOTALS,
-    VOLUMES,
+    self, ASIDE, COPY_FILE, FILE, LAKE, LAKE_PLACE, META, REGISTRIES, REPORTS, RESTORED_FILE, ROWS, STREAMS,
+    TOTALS, VOLUMES,
 };
 use super::{DiskStore, Verified, cannot_open};
 

@@ -108,7 +108,7 @@ impl DiskStore {
         let txn = self.begin()?;
         self.check_unmoved(&txn, partition)?;
         self.run(|| txn.open_table(LAKE_PLACE)?.insert((), place).map(drop).map_err(Into::into))?;
-        self.note(&txn, partition, entry)?;
+        self.note_move(&txn, partition, entry)?;
         self.run(|| Ok(txn.commit()?))
     }
 
@@ -123,11 +123,16 @@ impl DiskStore {
             return Err(self
                 .damaged(format!("{partition} has {dropped:?} rows where {written:?} were moved, and so")));
         }
-        self.note(&txn, partition, &entry.moved())?;
+        self.note_move(&txn, partition, &entry.moved())?;
         self.run(|| Ok(txn.commit()?))
     }
 
-    fn note(&self, txn: &WriteTransaction, partition: &Partition, entry: &Move) -> Result<(), StoreError> {
+    fn note_move(
+        &self,
+        txn: &WriteTransaction,
+        partition: &Partition,
+        entry: &Move,
+    ) -> Result<(), StoreError> {
         let text = serde_json::to_string(entry).expect("a move has a JSON form");
         let key = (partition.metric.as_str(), partition.version, partition.epoch.0);
         self.run(|| Ok(txn.open_table(LAKE)?.insert(key, text.as_str()).map(drop)?))

@@ -4,7 +4,8 @@ use redb::{ReadableTable, WriteTransaction};
 
 use super::super::StoreError;
 use super::super::layout::{
-    ASIDE, FORMAT, FORMAT_KEY, LAKE, LAKE_PLACE, META, NO_TAGS, REGISTRIES, REPORTS, ROWS, TOTALS, VOLUMES, format_1,
+    ASIDE, FORMAT, FORMAT_KEY, LAKE, LAKE_PLACE, META, NO_TAGS, REGISTRIES, REPORTS, ROWS, TOTALS, VOLUMES,
+    format_1,
 };
 use super::DiskStore;
 
