@@ -7,6 +7,7 @@ mod conformance;
 mod crash;
 mod fixture;
 mod http;
+mod lake;
 mod process;
 mod projects;
 mod store;
