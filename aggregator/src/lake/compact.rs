@@ -37,7 +37,7 @@ pub fn compact(store: &DiskStore, lake: &Lake) -> Result<Compacted, LakeError> {
 }
 
 impl Lake {
-    /// Checks that what the store has moved is here, if it moved it elsewhere.
+    /// Checks that what the store has moved is here, if it moved it elsewhere, and has the store remember this place then.
     fn check_place(&self, store: &DiskStore) -> Result<(), LakeError> {
         if store.lake_place()?.is_none_or(|place| place == self.url()) {
             return Ok(());
@@ -50,7 +50,7 @@ impl Lake {
                 }
             }
         }
-        Ok(())
+        Ok(store.remember_lake(self.url())?)
     }
 }
 

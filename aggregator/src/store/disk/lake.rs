@@ -98,6 +98,15 @@ impl DiskStore {
         taken
     }
 
+    /// Notes, durably, that the lake has another place.
+    pub(crate) fn remember_lake(&self, place: &str) -> Result<(), StoreError> {
+        let txn = self.begin()?;
+        self.run(|| {
+            txn.open_table(LAKE_PLACE)?.insert((), place)?;
+            Ok(txn.commit()?)
+        })
+    }
+
     /// Notes, durably, that an epoch is moving to the lake at `place`.
     pub(crate) fn begin_move(
         &self,
@@ -107,7 +116,7 @@ impl DiskStore {
     ) -> Result<(), StoreError> {
         let txn = self.begin()?;
         self.check_unmoved(&txn, partition)?;
-        self.run(|| txn.open_table(LAKE_PLACE)?.insert((), place).map(drop).map_err(Into::into))?;
+        self.run(|| Ok(txn.open_table(LAKE_PLACE)?.insert((), place).map(drop)?))?;
         self.note_move(&txn, partition, entry)?;
         self.run(|| Ok(txn.commit()?))
     }
