@@ -45,6 +45,8 @@
 //! names, so it writes over what there is. Should the rows tell another name, the files noted are removed first. A file
 //! that this store has not noted stops the move, since whoever reads the lake alone would count it too.
 //!
+//! In S3, a rule of the bucket should remove uploads that were never completed; a folder is swept of them.
+//!
 //! A lake belongs to one store. Whoever reads the lake may read every report in it: protect it as you would the store.
 
 mod check;

@@ -15,7 +15,7 @@ use redb::StorageBackend;
 use super::accepted::{Accepted, AcceptedSection};
 use super::disk::DiskStore;
 use super::layout::NO_TAGS;
-use super::{LeftOut, Outcome, Selection, Store, StoreError};
+use super::{Outcome, Selection, Store, StoreError};
 use crate::catalog::Catalog;
 
 /// What fails, once the disk's operations are used up.

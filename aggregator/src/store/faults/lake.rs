@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::lake::{Compacted, Content, Kind, Lake, LakeError, Move, Partition, compact};
-use crate::store::{Tags, Verified};
+use crate::store::{Aside, Tags, Verified};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
@@ -215,8 +215,8 @@ fn tell(store: &DiskStore) -> std::result::Result<Told, StoreError> {
             (counts.total(), (0..4).flat_map(|cohort| counts.ones(cohort).to_vec()).collect()),
         );
     }
-    let others = ["", "web"].map(str::to_owned).into();
-    let of_app = Selection::all().without(LeftOut { sources: others, ..LeftOut::default() });
+    let others = ["", "web"].map(|source| Aside::Source { source: source.to_owned() });
+    let of_app = Selection::all().without(others.into_iter().collect());
     let mut kept = BTreeMap::new();
     store.each_report(&pick, 1, &all, &mut |place, bits, times| {
         let key =
