@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use deniable::MetricId;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::guard::{Held, Survey, held};
 use deniable_aggregator::store::{DiskStore, Holding};
+use deniable_aggregator::survey::{Held, Survey, held};
 use serde::Serialize;
 
 use super::beside;
@@ -18,7 +18,8 @@ use super::table::table;
 ///
 /// The counts as CSV have a row for each cohort and no header: the reports of the cohort, then for each bit the
 /// reports in which it was set. `deniable decode --counts` reads them. With --by each row begins with the label, which is
-/// empty for reports without that tag. A store that a collector is using cannot be read; stop the collector first.
+/// empty for reports without that tag. Beside the counts stand the alarms of the guards and what `deniable quarantine` leaves
+/// out of them, on standard error if they are CSV. A store that a collector is using cannot be read; stop the collector first.
 #[derive(Args)]
 pub(crate) struct CountsArgs {
     /// Directory of the counts

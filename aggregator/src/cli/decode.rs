@@ -27,6 +27,9 @@ use super::{parameters, reports};
 ///
 /// Figures are of the devices that reported, and scaled to no others. Where metrics rotate, `deniable check` says which share
 /// of all devices answers each.
+///
+/// Figures of a store have the alarms of the guards beside them, and what `deniable quarantine` leaves out; on standard error
+/// if they are CSV.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["store", "params"]))]
 #[command(group = clap::ArgGroup::new("sums").args(["counts", "reports"]))]
