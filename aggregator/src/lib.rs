@@ -14,3 +14,4 @@ pub mod map_file;
 pub mod rappor_files;
 pub mod simulate;
 pub mod store;
+pub mod survey;

@@ -6,20 +6,21 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use deniable::MetricId;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::guard::{Held, Survey, held};
-use deniable_aggregator::store::{Holding, Store};
+use deniable_aggregator::store::Holding;
+use deniable_aggregator::survey::{Held, Survey, held};
 use serde::Serialize;
 
 use super::beside;
 use super::lake::{LakePlace, Opened};
-use super::selection::Chosen;
+use super::selection::{Chosen, Part};
 use super::table::table;
 
 /// Prints what a store and its lake hold: without --metric the list of its streams, with it the counts of one.
 ///
 /// The counts as CSV have a row for each cohort and no header: the reports of the cohort, then for each bit the
-/// reports in which it was set. `deniable decode --counts` reads them. A store that a collector is using cannot
-/// be read; stop the collector first.
+/// reports in which it was set. `deniable decode --counts` reads them. With --by each row begins with the label, which is
+/// empty for reports without that tag. Beside the counts stand the alarms of the guards and what `deniable quarantine` leaves
+/// out of them, on standard error if they are CSV. A store that a collector is using cannot be read; stop the collector first.
 #[derive(Args)]
 pub(crate) struct CountsArgs {
     /// Directory of the counts
@@ -51,19 +52,17 @@ pub(crate) fn run(args: &CountsArgs) -> anyhow::Result<()> {
     let Opened { store, _runtime } = args.place.open(&args.store)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match &args.metric {
-        None => print_holdings(&mut out, &store, args.format)?,
+        None => print_holdings(&mut out, &held(&store, &args.chosen.anywhere(&store)?)?, args.format)?,
         Some(metric) => {
-            let (_, counts) = args.chosen.sum(&store, metric)?;
-            let survey = args.chosen.survey(&store, metric)?;
-            print_surveyed(&mut out, &counts, &survey, args.format)?;
+            let parts = args.chosen.find(&store, metric)?.parts;
+            print_parts(&mut out, &parts, &args.chosen.survey(&store, metric)?, args.format)?;
         }
     }
     Ok(out.flush()?)
 }
 
-fn print_holdings(out: &mut impl Write, store: &dyn Store, format: Format) -> anyhow::Result<()> {
+fn print_holdings(out: &mut impl Write, holdings: &[Held], format: Format) -> anyhow::Result<()> {
     const HEADER: [&str; 5] = ["metric", "version", "epoch", "reports", "left out"];
-    let holdings = held(store)?;
     let cells = |Held { holding, left_out }: &Held| {
         let Holding { metric, version, epoch, reports } = holding;
         [
@@ -79,75 +78,117 @@ fn print_holdings(out: &mut impl Write, store: &dyn Store, format: Format) -> an
         Format::Csv => {
             let mut csv = csv::Writer::from_writer(out);
             csv.write_record(HEADER).map_err(io::Error::from)?;
-            for holding in &holdings {
+            for holding in holdings {
                 csv.write_record(cells(holding)).map_err(io::Error::from)?;
             }
             csv.flush()?;
         }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &holdings).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Json => print_json(out, &holdings)?,
     }
     Ok(())
 }
 
-/// Prints counts with what stands beside them; where counts are all that fits, the rest goes to standard error.
-fn print_surveyed(
-    out: &mut impl Write,
-    counts: &Counts,
-    survey: &Survey,
-    format: Format,
-) -> anyhow::Result<()> {
-    #[derive(Serialize)]
-    struct Surveyed<'a> {
-        cohorts: Vec<serde_json::Value>,
-        #[serde(flatten)]
-        beside: &'a Survey,
+/// Counts with what stands beside them, as programs read them.
+#[derive(Serialize)]
+struct Surveyed<'a, T> {
+    #[serde(flatten)]
+    answer: T,
+    #[serde(flatten)]
+    beside: &'a Survey,
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    cohorts: Vec<Cohort<'a>>,
+}
+
+#[derive(Serialize)]
+struct ByLabel<'a> {
+    labels: Vec<Labelled<'a>>,
+}
+
+/// The counts of a label.
+#[derive(Serialize)]
+struct Labelled<'a> {
+    label: Option<&'a str>,
+    cohorts: Vec<Cohort<'a>>,
+}
+
+impl<'a> Labelled<'a> {
+    fn of(part: &'a Part) -> Self {
+        Self { label: part.label(), cohorts: rows(&part.counts).collect() }
+    }
+}
+
+#[derive(Serialize)]
+struct Cohort<'a> {
+    reports: u64,
+    ones: &'a [u64],
+}
+
+fn rows(counts: &Counts) -> impl Iterator<Item = Cohort<'_>> {
+    (0..counts.cohorts()).map(|i| Cohort { reports: counts.reports()[i], ones: counts.ones(i) })
+}
+
+/// Prints the counts of each part under its label, or without one if there is only one part of all; and what stands beside
+/// them. A CSV has no place for that, so it goes to standard error.
+fn print_parts(out: &mut impl Write, parts: &[Part], beside: &Survey, format: Format) -> anyhow::Result<()> {
+    let whole = if let [Part { label: None, counts }] = parts { Some(counts) } else { None };
+    match (format, whole) {
+        (Format::Json, Some(counts)) => {
+            let answer = Whole { cohorts: rows(counts).collect() };
+            return Ok(print_json(out, &Surveyed { answer, beside })?);
+        }
+        (Format::Json, None) => {
+            let answer = ByLabel { labels: parts.iter().map(Labelled::of).collect() };
+            return Ok(print_json(out, &Surveyed { answer, beside })?);
+        }
+        (_, Some(counts)) => print_counts(out, counts, format)?,
+        (Format::Table, None) => {
+            for part in parts {
+                writeln!(out, "{}", part.heading().unwrap_or_default())?;
+                print_counts(out, &part.counts, format)?;
+            }
+        }
+        (Format::Csv, None) => {
+            let mut csv = csv::Writer::from_writer(&mut *out);
+            for part in parts {
+                for Cohort { reports, ones } in rows(&part.counts) {
+                    csv.serialize((part.label(), reports, ones)).map_err(io::Error::from)?;
+                }
+            }
+            csv.flush()?;
+        }
     }
     match format {
-        Format::Table => {
-            print_counts(out, counts, format)?;
-            beside::write(survey, out)?;
-        }
-        Format::Csv => {
-            print_counts(out, counts, format)?;
-            beside::write(survey, &mut io::stderr())?;
-        }
-        Format::Json => {
-            serde_json::to_writer(&mut *out, &Surveyed { cohorts: rows(counts), beside: survey })
-                .map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Csv => Ok(beside::write(beside, &mut io::stderr())?),
+        _ => Ok(beside::write(beside, out)?),
     }
-    Ok(())
 }
 
-/// The cohorts as they are in JSON.
-fn rows(counts: &Counts) -> Vec<serde_json::Value> {
-    let row =
-        |cohort| serde_json::json!({ "reports": counts.reports()[cohort], "ones": counts.ones(cohort) });
-    (0..counts.cohorts()).map(row).collect()
+fn print_json(out: &mut impl Write, answer: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, answer).map_err(io::Error::from)?;
+    writeln!(out)
 }
 
 pub(super) fn print_counts(out: &mut impl Write, counts: &Counts, format: Format) -> anyhow::Result<()> {
-    let rows = (0..counts.cohorts()).map(|cohort| (counts.reports()[cohort], counts.ones(cohort)));
+    let rows = rows(counts);
     match format {
         Format::Table => {
-            let cells = rows.enumerate().map(|(cohort, (reports, ones))| {
+            let cells = rows.enumerate().map(|(cohort, Cohort { reports, ones })| {
                 [cohort.to_string(), reports.to_string(), ones.iter().sum::<u64>().to_string()]
             });
             print_table(out, &["cohort", "reports", "bits set"], cells)?;
         }
         Format::Csv => {
             let mut csv = csv::Writer::from_writer(out);
-            for (reports, ones) in rows {
+            for Cohort { reports, ones } in rows {
                 csv.serialize((reports, ones)).map_err(io::Error::from)?;
             }
             csv.flush()?;
         }
         Format::Json => {
-            serde_json::to_writer(&mut *out, &self::rows(counts)).map_err(io::Error::from)?;
+            serde_json::to_writer(&mut *out, &rows.collect::<Vec<_>>()).map_err(io::Error::from)?;
             writeln!(out)?;
         }
     }

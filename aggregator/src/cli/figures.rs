@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use deniable::Params;
 use deniable_aggregator::decode::{Correction, Decoded, Figure, Joint, Method, Options, Share};
-use deniable_aggregator::guard::Survey;
+use deniable_aggregator::survey::Survey;
 use serde::Serialize;
 
+use super::selection::Part;
 use super::table::table;
 use super::{beside, plot};
 
@@ -61,7 +62,7 @@ enum Choose {
     Nonnegative,
     /// Those on the LASSO path
     Lasso,
-    /// By the likelihood of whole reports: needs --reports
+    /// By the likelihood of whole reports: needs --reports, or a store that keeps them
     Likelihood,
 }
 
@@ -98,35 +99,161 @@ enum Format {
     Csv,
 }
 
+/// What was decoded of some reports: of all, or of those with one label.
+pub(crate) struct Shown {
+    part: Option<Split>,
+    decoded: Result<Decoded>,
+}
+
+struct Split {
+    heading: String,
+    label: Option<String>,
+}
+
+impl Shown {
+    /// The figures of all reports.
+    pub(crate) fn whole(decoded: Decoded) -> Self {
+        Self { part: None, decoded: Ok(decoded) }
+    }
+
+    /// The figures of a part. One label may have too few reports; the others are shown all the same.
+    pub(crate) fn part(part: &Part, decoded: Result<Decoded>) -> Result<Self> {
+        match part.heading() {
+            None => Ok(Self::whole(decoded?)),
+            Some(heading) => {
+                let label = part.label().map(str::to_owned);
+                Ok(Self { part: Some(Split { heading, label }), decoded })
+            }
+        }
+    }
+}
+
 /// Prints the figures of reports of `params` to `out`, with what stands `beside` them, and draws them if that was asked for.
+///
+/// # Errors
+/// If there are no figures of any part.
 pub(crate) fn show(
     params: &Params,
-    decoded: &Decoded,
+    shown: Vec<Shown>,
     beside: Option<&Survey>,
     presentation: &Presentation,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let rows = rows(params, decoded);
-    if let Some(path) = &presentation.plot {
-        let bars: Vec<plot::Bar> = rows.iter().map(Row::bar).collect();
-        plot::draw(path, &bars)?;
+    let result = show_figures(params, shown, beside, presentation, out);
+    match (presentation.format, beside) {
+        (_, None) => {}
+        (Format::Table, Some(survey)) if result.is_ok() => beside::write(survey, out)?,
+        (Format::Json, Some(_)) if result.is_ok() => {}
+        // A CSV has no place for it, and neither has a failure.
+        (_, Some(survey)) => beside::write(survey, &mut io::stderr())?,
+    }
+    result
+}
+
+fn show_figures(
+    params: &Params,
+    shown: Vec<Shown>,
+    beside: Option<&Survey>,
+    presentation: &Presentation,
+    out: &mut dyn Write,
+) -> Result<()> {
+    if let [Shown { part: None, decoded: Ok(decoded) }] = &shown[..] {
+        let rows = rows(params, decoded);
+        if let Some(path) = &presentation.plot {
+            let bars: Vec<plot::Bar> = rows.iter().map(Row::bar).collect();
+            plot::draw(path, &bars)?;
+        }
+        return match presentation.format {
+            Format::Table => write_table(decoded, &rows, presentation.all, out),
+            Format::Json => write_json(&Answer::new(decoded, &rows, beside), out),
+            Format::Csv => write_csv(&rows, out),
+        };
+    }
+    ensure!(
+        presentation.plot.is_none(),
+        "--plot draws one picture: choose a label with --tag in place of --by"
+    );
+    show_parts(params, shown, beside, presentation, out)
+}
+
+/// Prints each part under its label, also those that have no figures.
+fn show_parts(
+    params: &Params,
+    mut shown: Vec<Shown>,
+    beside: Option<&Survey>,
+    presentation: &Presentation,
+    out: &mut dyn Write,
+) -> Result<()> {
+    if shown.iter().all(|shown| shown.decoded.is_err()) {
+        return shown.pop().map_or(Ok(()), |last| last.decoded.map(drop));
     }
     match presentation.format {
-        Format::Table => {
-            write_table(decoded, &rows, presentation.all, out)?;
-            Ok(beside.map_or(Ok(()), |survey| beside::write(survey, out))?)
+        Format::Table => shown.iter().try_for_each(|shown| shown.write_table(params, presentation.all, out)),
+        Format::Json => {
+            let parts =
+                shown.iter().map(|shown| shown.to_json(params, beside)).collect::<Result<Vec<_>>>()?;
+            write_json(&parts, out)
         }
-        Format::Json => write_json(decoded, &rows, beside, out),
         Format::Csv => {
-            // A table of figures has no place for it.
-            beside.map_or(Ok(()), |survey| beside::write(survey, &mut io::stderr()))?;
-            write_csv(&rows, out)
+            let rows = shown.iter().map(|shown| shown.labelled_rows(params)).collect::<Result<Vec<_>>>()?;
+            write_csv(&rows.concat(), out)
+        }
+    }
+}
+
+impl Shown {
+    fn heading(&self) -> &str {
+        self.part.as_ref().map_or("", |part| &part.heading)
+    }
+
+    fn label(&self) -> Option<&str> {
+        self.part.as_ref()?.label.as_deref()
+    }
+
+    fn write_table(&self, params: &Params, all: bool, out: &mut dyn Write) -> Result<()> {
+        writeln!(out, "{}", self.heading())?;
+        match &self.decoded {
+            Ok(decoded) => write_table(decoded, &rows(params, decoded), all, out)?,
+            Err(error) => writeln!(out, "cannot be decoded: {error:#}")?,
+        }
+        Ok(writeln!(out)?)
+    }
+
+    /// The figures of a part, with what stands beside those of all parts.
+    fn to_json(&self, params: &Params, beside: Option<&Survey>) -> Result<serde_json::Value> {
+        #[derive(Serialize)]
+        struct Labelled<'a> {
+            label: Option<&'a str>,
+            #[serde(flatten)]
+            answer: Answer<'a>,
+        }
+        let label = self.label();
+        Ok(match &self.decoded {
+            Ok(decoded) => {
+                let rows = rows(params, decoded);
+                serde_json::to_value(Labelled { label, answer: Answer::new(decoded, &rows, beside) })?
+            }
+            Err(error) => serde_json::json!({ "label": label, "error": format!("{error:#}") }),
+        })
+    }
+
+    /// The rows with their label; what has none is told on standard error.
+    fn labelled_rows(&self, params: &Params) -> Result<Vec<Row>> {
+        match &self.decoded {
+            Ok(decoded) => {
+                let label = Some(self.label().unwrap_or_default().to_owned());
+                Ok(rows(params, decoded).into_iter().map(|row| Row { label: label.clone(), ..row }).collect())
+            }
+            Err(error) => {
+                writeln!(io::stderr(), "{} cannot be decoded: {error:#}", self.heading())?;
+                Ok(Vec::new())
+            }
         }
     }
 }
 
 /// A figure as it is printed; google/rappor's columns first, under its names.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Row {
     string: String,
     estimate: f64,
@@ -141,6 +268,9 @@ struct Row {
     consistent_proportion: f64,
     /// Reports that one forged report could count for.
     influence: Option<f64>,
+    /// Where reports were split by a public tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
 }
 
 impl Row {
@@ -169,6 +299,7 @@ impl Row {
             detected: false,
             consistent_proportion: share.value.clamp(0.0, 1.0),
             influence: None,
+            label: None,
         }
     }
 }
@@ -204,42 +335,49 @@ fn write_csv(rows: &[Row], out: &mut dyn Write) -> Result<()> {
     Ok(writer.flush()?)
 }
 
-fn write_json(decoded: &Decoded, rows: &[Row], beside: Option<&Survey>, out: &mut dyn Write) -> Result<()> {
-    #[derive(Serialize)]
-    struct Rest {
-        proportion: f64,
-        std_error: f64,
-    }
-    #[derive(Serialize)]
-    struct Answer<'a> {
-        reports: u64,
-        empty_cohorts: &'a [usize],
-        alpha: f64,
-        detection_limit: f64,
-        fitted: usize,
-        unexplained: Option<Rest>,
-        figures: &'a [Row],
-        /// Of the proportions of the first detected figures.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        covariances: Option<Vec<Vec<f64>>>,
-        #[serde(flatten)]
-        beside: Option<&'a Survey>,
-    }
-    let unexplained =
-        decoded.unexplained.map(|rest| Rest { proportion: rest.value, std_error: rest.std_error });
-    let answer = Answer {
-        reports: decoded.reports,
-        empty_cohorts: &decoded.empty_cohorts,
-        alpha: decoded.alpha,
-        detection_limit: decoded.detection_limit,
-        fitted: decoded.fitted,
-        unexplained,
-        figures: rows,
-        covariances: decoded.joint.as_ref().map(covariances),
-        beside,
-    };
-    serde_json::to_writer_pretty(&mut *out, &answer)?;
+fn write_json(answer: &impl Serialize, out: &mut dyn Write) -> Result<()> {
+    serde_json::to_writer_pretty(&mut *out, answer)?;
     Ok(writeln!(out)?)
+}
+
+#[derive(Serialize)]
+struct Rest {
+    proportion: f64,
+    std_error: f64,
+}
+
+/// All figures and totals, as programs read them.
+#[derive(Serialize)]
+struct Answer<'a> {
+    reports: u64,
+    empty_cohorts: &'a [usize],
+    alpha: f64,
+    detection_limit: f64,
+    fitted: usize,
+    unexplained: Option<Rest>,
+    figures: &'a [Row],
+    /// Of the proportions of the first detected figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covariances: Option<Vec<Vec<f64>>>,
+    #[serde(flatten)]
+    beside: Option<&'a Survey>,
+}
+
+impl<'a> Answer<'a> {
+    fn new(decoded: &'a Decoded, figures: &'a [Row], beside: Option<&'a Survey>) -> Self {
+        let rest = |rest: Share| Rest { proportion: rest.value, std_error: rest.std_error };
+        Self {
+            reports: decoded.reports,
+            empty_cohorts: &decoded.empty_cohorts,
+            alpha: decoded.alpha,
+            detection_limit: decoded.detection_limit,
+            fitted: decoded.fitted,
+            unexplained: decoded.unexplained.map(rest),
+            figures,
+            covariances: decoded.joint.as_ref().map(covariances),
+            beside,
+        }
+    }
 }
 
 fn covariances(joint: &Joint) -> Vec<Vec<f64>> {

@@ -99,7 +99,7 @@ impl DiskStore {
         let new = dir.join(NEW_FILE);
         if new.exists() {
             // A crash left it unfinished, and nothing was ever counted in it; or another process is making it just now.
-            match caught(dir, || builder().open(&new).map_err(|error| cannot_open(dir, error))) {
+            match caught(dir, || builder().open(&new).map(drop).map_err(|error| cannot_open(dir, error))) {
                 Err(held @ StoreError::InUse { .. }) => return Err(held),
                 _ => fs::remove_file(&new).map_err(at)?,
             }

@@ -47,7 +47,7 @@ pub use self::error::StoreError;
 pub use self::memory::MemoryStore;
 pub use self::public::{Public, Registries, Tags};
 pub use self::refusal::{Reason, Refusal};
-pub use self::selection::Selection;
+pub use self::selection::{Selection, Tag, TagError};
 use crate::catalog::Catalog;
 use crate::decode::{Counts, Reports};
 use crate::guard::Volumes;

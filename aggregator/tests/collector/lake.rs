@@ -253,9 +253,9 @@ fn first_file(folder: &Path) -> PathBuf {
 #[test]
 fn a_collector_moves_closed_epochs_by_itself() {
     let closed = Closed::new(0);
+    let lake = closed.lake();
     // The last reports are of long ago.
-    let late = ["--accept-date", "2099-12-31"];
-    let words = [&["serve", "--listen", "127.0.0.1:0", "--lake", &closed.lake()][..], &late].concat();
+    let words = ["serve", "--listen", "127.0.0.1:0", "--lake", &lake, "--accept-date", "2099-12-31"];
     let mut serve = closed.command(&words);
     let collector = Collector::start(serve.arg("--metrics").arg(closed.path("metrics.toml")));
     // Files appear as epochs are moved; the last is there before its epoch is moved, which the next start sees to.

@@ -6,6 +6,7 @@ mod backup;
 mod conformance;
 mod crash;
 mod fixture;
+mod guards;
 mod http;
 mod lake;
 mod process;

@@ -6,9 +6,9 @@ use std::fmt;
 use deniable::{Epoch, MetricId};
 use serde::{Deserialize, Serialize};
 
-use super::{Alarm, Cell, Volumes, Watch};
 use crate::decode::Counts;
-use crate::store::{Aside, Holding, Selection, Store, StoreError};
+use crate::guard::{Alarm, Cell, Volumes, Watch};
+use crate::store::{Aside, Holding, LeftOut, Selection, Store, StoreError};
 
 /// What stands beside a figure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -38,13 +38,6 @@ impl fmt::Display for Omitted {
     }
 }
 
-impl fmt::Display for Alarm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { guard, epoch, source, found, remedy, .. } = self;
-        write!(f, "alarm {}: epoch {epoch}, source {source:?}: {found}; {remedy}", guard.name())
-    }
-}
-
 impl Survey {
     /// Surveys the reports to a metric version that `selection` takes, those among them that it leaves out, and
     /// everything else of their epochs and sources.
@@ -66,7 +59,7 @@ impl Survey {
             !epochs.is_empty()
         });
         let everything = Selection::of_epochs(selection.epochs().clone());
-        let taken = selection.clone().without(Default::default());
+        let taken = selection.clone().without(LeftOut::default());
         let (mut watch, mut omitted) = (Watch::new(&params, &volumes), BTreeMap::<Aside, u64>::new());
         let mut gathered = Gathered { cell: None, watch: &mut watch, volumes: &volumes };
         store.each_row(metric, version, &everything, &mut |place, sums| match left_out.reason(
@@ -115,19 +108,20 @@ pub struct Held {
     pub left_out: u64,
 }
 
-/// Lists all that a store holds.
+/// Lists what a store holds of a selection, set aside or not.
 ///
 /// # Errors
 /// Those of the store.
-pub fn held(store: &dyn Store) -> Result<Vec<Held>, StoreError> {
-    let counted = store.holdings(&Selection::all().without(store.left_out()?))?;
+pub fn held(store: &dyn Store, selection: &Selection) -> Result<Vec<Held>, StoreError> {
+    let counted = store.holdings(&selection.clone().without(store.left_out()?))?;
     let key = |holding: &Holding| (holding.metric.clone(), holding.version, holding.epoch);
     let counted: BTreeMap<_, u64> = counted.iter().map(|holding| (key(holding), holding.reports)).collect();
     let held = |holding: Holding| {
         let left_out = holding.reports - counted.get(&key(&holding)).copied().unwrap_or_default();
         Held { holding, left_out }
     };
-    Ok(store.holdings(&Selection::all())?.into_iter().map(held).collect())
+    let all = selection.clone().without(LeftOut::default());
+    Ok(store.holdings(&all)?.into_iter().map(held).collect())
 }
 
 /// All that is set aside in a store, each with the reports that it takes from figures. What is of a source and of an epoch
