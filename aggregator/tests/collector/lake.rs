@@ -244,7 +244,8 @@ fn every_command_that_reads_a_store_reads_what_was_moved() {
 fn first_file(folder: &Path) -> PathBuf {
     let mut path = folder.to_owned();
     while path.is_dir() {
-        path = fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path()).min().unwrap();
+        let paths = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+        path = paths.min().unwrap();
     }
     path
 }

@@ -14,7 +14,7 @@ use super::super::layout::{FLOOR_KEY, LAKE, LAKE_PLACE, META, REPORTS, ROWS};
 use super::super::{Place, Selection, Store, StoreError, Sums, Tags};
 use super::DiskStore;
 use super::read::KnownTags;
-use crate::lake::{Cells, File, Kind, Lake, LakeError, Move, Partition, Row, TakeRow};
+use crate::lake::{Cells, Content, File, Kind, Lake, LakeError, Move, Partition, Row, TakeRow};
 
 impl DiskStore {
     /// The same store with a lake, from which it reads what was moved.
@@ -126,7 +126,7 @@ impl DiskStore {
         let txn = self.begin()?;
         self.check_unmoved(&txn, partition)?;
         let dropped = self.run(|| drop_epoch(&txn, partition))?;
-        let written = (entry.counts.rows(), entry.reports.as_ref().map_or(0, |reports| reports.rows()));
+        let written = (entry.counts.rows(), entry.reports.as_ref().map_or(0, Content::rows));
         if dropped != written {
             // The transaction ends here, and nothing is dropped.
             return Err(self

@@ -1,6 +1,7 @@
 //! The lake as DuckDB reads it: the same counts, from the sums and folded from the reports, also of chosen epochs.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -60,7 +61,8 @@ fn printed(csv: &str) -> Vec<Vec<u64>> {
 #[test]
 fn another_program_reads_the_same_counts() {
     let Some(python) = python() else {
-        println!("SKIPPED: there is no network, and DuckDB is not installed yet");
+        // Not `eprintln!`, which is shown of failing tests alone.
+        writeln!(io::stderr(), "SKIPPED: there is no network, and DuckDB is not installed yet").unwrap();
         return;
     };
     let closed = Closed::new(0);
