@@ -8,6 +8,7 @@ mod crash;
 mod fixture;
 mod guards;
 mod http;
+mod lake;
 mod process;
 mod projects;
 mod store;

@@ -6,8 +6,8 @@ use std::fmt;
 use deniable::{Epoch, MetricId};
 use serde::{Deserialize, Serialize};
 
-use super::{Alarm, Cell, Volumes, Watch};
 use crate::decode::Counts;
+use crate::guard::{Alarm, Cell, Volumes, Watch};
 use crate::store::{Aside, Holding, LeftOut, Selection, Store, StoreError};
 
 /// What stands beside a figure.
@@ -35,13 +35,6 @@ pub struct Omitted {
 impl fmt::Display for Omitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "left out: {} reports of {}", self.reports, self.what)
-    }
-}
-
-impl fmt::Display for Alarm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { guard, epoch, source, found, remedy, .. } = self;
-        write!(f, "alarm {}: epoch {epoch}, source {source:?}: {found}; {remedy}", guard.name())
     }
 }
 
