@@ -10,7 +10,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bitvec::field::BitField;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -402,7 +401,7 @@ impl StoredReport {
             registry: report.registry().0,
             tags: report.tags().to_vec(),
             cohort: report.cohort(),
-            bits: report.bits().chunks(8).map(|byte| byte.load_le()).collect(),
+            bits: report.bytes().to_vec(),
         }
     }
 

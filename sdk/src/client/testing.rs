@@ -55,7 +55,7 @@ impl Host for TestHost {
     }
 
     fn store(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        self.disk.store(bytes)
+        self.disk.write(bytes)
     }
 
     fn set_aside(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
@@ -140,7 +140,11 @@ impl Disk {
         self.state = bytes;
     }
 
-    fn store(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+    /// Writes a state, step by step.
+    ///
+    /// # Errors
+    /// What [`Disk::fail`] said, or that the machine crashed.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         if let Some(error) = self.failing {
             return Err(error);
         }

@@ -7,7 +7,9 @@
 //! | `state.old` | the state as of the commit before, which is taken up if `state` is missing or damaged |
 //! | `state.new` | a commit under way; what a crash left of one is removed when the folder is opened |
 //! | `catalog`, `catalog.new` | the catalog that was fetched last, and one being written |
-//! | `state.damaged.N`, `state.newer.N` | states that could not be read, kept for people, N from 1 to 9 |
+//! | `state.damaged.N` | a state that could not be read, kept for people; N from 1 to 9 |
+//!
+//! A state that a newer program wrote stays where it is, for that program.
 //!
 //! # What survives
 //! A commit writes `state.new` and waits until its bytes are durable, renames `state` to `state.old` and `state.new` to
@@ -23,6 +25,7 @@ use std::prelude::v1::*;
 use thiserror::Error;
 
 use super::disk::{Disk, Files};
+use crate::client::{StateError, StorageError};
 
 const STATE: &str = "state";
 const OLD: &str = "state.old";
@@ -35,7 +38,7 @@ pub(super) const PROBE: &str = "probe";
 /// The files of a folder that are read or replaced.
 pub(super) const NAMES: [&str; 6] = [super::disk::LOCK, STATE, OLD, NEW, CATALOG, NEW_CATALOG];
 
-/// How many unreadable states of a kind are kept. The last is replaced by further ones.
+/// How many damaged states are kept. The last is replaced by further ones.
 const KEPT_ASIDE: u32 = 9;
 
 /// Which of the two states that a folder holds.
@@ -54,15 +57,6 @@ impl Generation {
             Self::Before => OLD,
         }
     }
-}
-
-/// Why a state is kept aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Aside {
-    /// It is no state, or not whole.
-    Damaged,
-    /// A newer program wrote it.
-    Newer,
 }
 
 /// The folder of a state.
@@ -91,28 +85,24 @@ impl<F: Files> Folder<F> {
     }
 
     /// Replaces the state. When this returns, the new one survives a crash of the machine.
-    pub(super) fn store(&mut self, state: &[u8]) -> Result<(), StorageFault> {
+    pub(super) fn store(&mut self, state: &[u8]) -> Result<(), StorageError> {
         if let Err(error) = self.0.write(NEW, state) {
             // What was written takes room that the disk may lack.
             let _ = self.0.remove(NEW);
-            return Err(StorageFault::of_write(&error));
+            return Err(of_write(&error));
         }
         let renamed = self.0.rename(STATE, OLD).and_then(|()| self.0.rename(NEW, STATE));
-        renamed.map_err(|error| StorageFault::of_rename(&error))?;
-        self.0.sync().map_err(|error| StorageFault::of_write(&error))
+        renamed.map_err(|error| of_rename(&error))?;
+        self.0.sync().map_err(|error| of_write(&error))
     }
 
-    /// Takes a state that cannot be read out of the way, and gives the name that it is kept under.
-    pub(super) fn keep_aside(&mut self, generation: Generation, why: Aside) -> Result<String, StorageFault> {
-        let kind = match why {
-            Aside::Damaged => "damaged",
-            Aside::Newer => "newer",
-        };
-        let name = |n: u32| format!("{STATE}.{kind}.{n}");
+    /// Takes a state that is damaged out of the way, and gives the name that it is kept under.
+    pub(super) fn keep_aside(&mut self, generation: Generation) -> Result<String, StorageError> {
+        let name = |n: u32| format!("{STATE}.damaged.{n}");
         let free = (1..KEPT_ASIDE).find(|n| matches!(self.0.read(&name(*n)), Ok(None)));
         let name = name(free.unwrap_or(KEPT_ASIDE));
         let renamed = self.0.rename(generation.name(), &name).and_then(|()| self.0.sync());
-        renamed.map_err(|error| StorageFault::of_rename(&error))?;
+        renamed.map_err(|error| of_rename(&error))?;
         Ok(name)
     }
 
@@ -122,55 +112,34 @@ impl<F: Files> Folder<F> {
     }
 
     /// Keeps a catalog for the next start.
-    pub(super) fn keep_catalog(&mut self, catalog: &[u8]) -> Result<(), StorageFault> {
-        self.0.write(NEW_CATALOG, catalog).map_err(|error| StorageFault::of_write(&error))?;
+    pub(super) fn keep_catalog(&mut self, catalog: &[u8]) -> Result<(), StorageError> {
+        self.0.write(NEW_CATALOG, catalog).map_err(|error| of_write(&error))?;
         let renamed = self.0.rename(NEW_CATALOG, CATALOG).and_then(|()| self.0.sync());
-        renamed.map_err(|error| StorageFault::of_rename(&error))
+        renamed.map_err(|error| of_rename(&error))
     }
 }
 
-/// Why a state could not be written. The one before stays as it is, and nothing leaves that is not in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum StorageFault {
-    /// Nothing may be written there.
-    #[error(
-        "the folder is read-only for this process; make it writable for the user that the program runs as"
-    )]
-    ReadOnly,
-    /// There is no room.
-    #[error("the disk or the user's share of it is full; free some space")]
-    Full,
-    /// A file cannot be put in the place of another.
-    #[error("the file system cannot rename a file; keep the state on a local disk")]
-    NoRename,
-    /// The folder was removed, or the disk unmounted.
-    #[error("the folder is gone; start the program again")]
-    Gone,
-    /// The system gave another reason.
-    #[error("the system could not write the state: {0}")]
-    Other(io::ErrorKind),
+/// What a failed write means.
+fn of_write(error: &io::Error) -> StorageError {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => StorageError::ReadOnly,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            StorageError::Full
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle => {
+            StorageError::Other { reason: "the folder is gone; start the program again" }
+        }
+        _ => StorageError::Other { reason: "the system could not write the file" },
+    }
 }
 
-impl StorageFault {
-    fn of_write(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Self::ReadOnly,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::Full
-            }
-            io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle => Self::Gone,
-            other => Self::Other(other),
+/// What a failed rename means.
+fn of_rename(error: &io::Error) -> StorageError {
+    match error.kind() {
+        io::ErrorKind::Unsupported | io::ErrorKind::CrossesDevices | io::ErrorKind::InvalidInput => {
+            StorageError::NotAtomic
         }
-    }
-
-    fn of_rename(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::Unsupported | io::ErrorKind::CrossesDevices | io::ErrorKind::InvalidInput => {
-                Self::NoRename
-            }
-            _ => Self::of_write(error),
-        }
+        _ => of_write(error),
     }
 }
 
@@ -238,6 +207,22 @@ pub enum FolderError {
         /// What the system said.
         source: io::Error,
     },
+    /// A newer program wrote the state. It stays as it is.
+    #[error("the state in {} cannot be used by this program", .path.display())]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// What was found.
+        source: StateError,
+    },
+    /// A damaged state cannot be kept aside, and so not be replaced.
+    #[error("a damaged state in {} cannot be renamed: check the disk", .path.display())]
+    NotKeptAside {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: StorageError,
+    },
     /// The system gave another reason.
     #[error("the folder {} cannot be used: check the path", .path.display())]
     Unusable {
@@ -251,9 +236,9 @@ pub enum FolderError {
 impl FolderError {
     pub(super) fn of_open(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match StorageFault::of_write(&source) {
-            StorageFault::ReadOnly => Self::ReadOnly { path, source },
-            StorageFault::Full => Self::Full { path, source },
+        match of_write(&source) {
+            StorageError::ReadOnly => Self::ReadOnly { path, source },
+            StorageError::Full => Self::Full { path, source },
             _ => Self::Unusable { path, source },
         }
     }

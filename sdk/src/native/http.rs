@@ -19,6 +19,8 @@ use ureq::http::{HeaderMap, HeaderName, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+use crate::WriteKey;
+
 /// The media type of a catalog as clients read it.
 const CATALOG_TYPE: &str = "application/vnd.deniable.catalog";
 
@@ -144,14 +146,20 @@ fn is_loopback(host: &str) -> bool {
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     endpoint: Endpoint,
+    key: Option<WriteKey>,
     roots: Option<Arc<Vec<Certificate<'static>>>>,
     limits: Limits,
 }
 
 impl Http {
-    /// Calls that trust Mozilla's roots, or those of `roots` alone.
-    pub(super) fn new(endpoint: Endpoint, roots: Option<Vec<Certificate<'static>>>, limits: Limits) -> Self {
-        Self { endpoint, roots: roots.map(Arc::new), limits }
+    /// Calls that trust Mozilla's roots, or those of `roots` alone. The key says whose catalog is asked for.
+    pub(super) fn new(
+        endpoint: Endpoint,
+        key: Option<WriteKey>,
+        roots: Option<Vec<Certificate<'static>>>,
+        limits: Limits,
+    ) -> Self {
+        Self { endpoint, key, roots: roots.map(Arc::new), limits }
     }
 
     /// Sends a batch.
@@ -168,7 +176,9 @@ impl Http {
 
     /// Asks for the catalog, unless it is still the one of this tag.
     pub(super) fn catalog(&self, tag: &str) -> Fetched {
-        let mut request = self.agent().get(self.endpoint.at("/v1/catalog")).header("accept", CATALOG_TYPE);
+        let project = self.key.map_or_else(String::new, |key| format!("?key={key}"));
+        let url = self.endpoint.at("/v1/catalog") + &project;
+        let mut request = self.agent().get(url).header("accept", CATALOG_TYPE);
         if !tag.is_empty() {
             request = request.header(IF_NONE_MATCH, tag);
         }

@@ -122,20 +122,17 @@ fn a_store_that_failed_is_made_good_by_the_next() {
 #[test]
 fn each_failure_of_a_file_system_has_a_name_and_a_remedy() {
     use io::ErrorKind as Kind;
+    let gone = StorageError::Other { reason: "the folder is gone; start the program again" };
+    let other = StorageError::Other { reason: "the system could not write the file" };
     for (kind, write, rename, remedy) in [
-        (Kind::ReadOnlyFilesystem, StorageFault::ReadOnly, StorageFault::ReadOnly, "make it writable"),
-        (Kind::PermissionDenied, StorageFault::ReadOnly, StorageFault::ReadOnly, "make it writable"),
-        (Kind::StorageFull, StorageFault::Full, StorageFault::Full, "free some space"),
-        (Kind::QuotaExceeded, StorageFault::Full, StorageFault::Full, "free some space"),
-        (Kind::FileTooLarge, StorageFault::Full, StorageFault::Full, "free some space"),
-        (Kind::NotFound, StorageFault::Gone, StorageFault::Gone, "start the program again"),
-        (Kind::Unsupported, StorageFault::Other(Kind::Unsupported), StorageFault::NoRename, "local disk"),
-        (
-            Kind::CrossesDevices,
-            StorageFault::Other(Kind::CrossesDevices),
-            StorageFault::NoRename,
-            "local disk",
-        ),
+        (Kind::ReadOnlyFilesystem, StorageError::ReadOnly, StorageError::ReadOnly, "let the program write"),
+        (Kind::PermissionDenied, StorageError::ReadOnly, StorageError::ReadOnly, "let the program write"),
+        (Kind::StorageFull, StorageError::Full, StorageError::Full, "make room"),
+        (Kind::QuotaExceeded, StorageError::Full, StorageError::Full, "make room"),
+        (Kind::FileTooLarge, StorageError::Full, StorageError::Full, "make room"),
+        (Kind::NotFound, gone, gone, "start the program again"),
+        (Kind::Unsupported, other, StorageError::NotAtomic, "choose a place"),
+        (Kind::CrossesDevices, other, StorageError::NotAtomic, "choose a place"),
     ] {
         for (steps, expected) in [(0, write), (1, rename), (2, rename), (3, write)] {
             let mut folder = used();
@@ -149,14 +146,14 @@ fn each_failure_of_a_file_system_has_a_name_and_a_remedy() {
 #[test]
 fn what_cannot_be_read_is_kept_under_a_name_of_its_own() {
     let mut folder = used();
-    assert_eq!(folder.keep_aside(Generation::Last, Aside::Damaged).unwrap(), "state.damaged.1");
-    assert_eq!(folder.keep_aside(Generation::Before, Aside::Newer).unwrap(), "state.newer.1");
+    assert_eq!(folder.keep_aside(Generation::Last).unwrap(), "state.damaged.1");
+    assert_eq!(folder.keep_aside(Generation::Before).unwrap(), "state.damaged.2");
     assert_eq!(folder.0.files["state.damaged.1"], LAST);
-    assert_eq!(folder.0.files["state.newer.1"], OLDER);
+    assert_eq!(folder.0.files["state.damaged.2"], OLDER);
     // The last name is used again, so that a failing disk does not fill itself.
-    for n in 2..=KEPT_ASIDE + 2 {
+    for n in 3..=KEPT_ASIDE + 2 {
         folder.store(&[n as u8]).unwrap();
-        let kept = folder.keep_aside(Generation::Last, Aside::Damaged).unwrap();
+        let kept = folder.keep_aside(Generation::Last).unwrap();
         assert_eq!(kept, format!("state.damaged.{}", n.min(KEPT_ASIDE)));
     }
     assert_eq!(folder.0.files["state.damaged.9"], [KEPT_ASIDE as u8 + 2]);
@@ -315,7 +312,7 @@ fn a_full_or_read_only_disk_leaves_the_old_state() {
     let path = disk.0.path().join("state");
     let mut folder = Folder::open(&path).unwrap();
     folder.store(LAST).unwrap();
-    assert_eq!(folder.store(&vec![7; 100_000]), Err(StorageFault::Full));
+    assert_eq!(folder.store(&vec![7; 100_000]), Err(StorageError::Full));
     assert_eq!(folder.state(Generation::Last).unwrap().unwrap(), LAST);
     // There is room again for what fits.
     folder.store(NEXT).unwrap();
@@ -335,5 +332,8 @@ fn a_folder_that_was_removed_is_gone() {
     let path = home.path().join("state");
     let mut folder = Folder::open(&path).unwrap();
     fs::remove_dir_all(&path).unwrap();
-    assert_eq!(folder.store(LAST), Err(StorageFault::Gone));
+    assert_eq!(
+        folder.store(LAST),
+        Err(StorageError::Other { reason: "the folder is gone; start the program again" })
+    );
 }

@@ -19,7 +19,7 @@ const SHORT: Limits = Limits {
 };
 
 fn http(address: &str, limits: Limits) -> Http {
-    Http::new(Endpoint::parse(&format!("http://{address}"), false).unwrap(), None, limits)
+    Http::new(Endpoint::parse(&format!("http://{address}"), false).unwrap(), None, None, limits)
 }
 
 /// Answers one request by `answer`, after its head was read. Gives where it listens, and then the head.
@@ -150,6 +150,10 @@ fn the_catalog_is_fetched_when_it_changed() {
     assert!(head.contains(CATALOG_TYPE), "{head}");
     let (fetched, head) = catalog("HTTP/1.1 304 Same\r\n\r\n", "");
     assert!(fetched == Fetched::Same && !head.to_lowercase().contains("if-none-match"));
+    let (address, served) = says("HTTP/1.1 304 Same\r\n\r\n");
+    Http { key: Some(WriteKey([0xab; 16])), ..http(&address, SHORT) }.catalog("");
+    let head = served.join().unwrap();
+    assert!(head.starts_with(&format!("GET /v1/catalog?key={} HTTP/1.1", "ab".repeat(16))), "{head}");
     assert_eq!(catalog("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n", "").0, Fetched::Refused(404));
 }
 
@@ -189,7 +193,8 @@ fn a_collector_must_show_a_trusted_certificate_of_its_name() {
         let (url, pem, served) = tls_server(name);
         let roots = trusted.then(|| certificates(&pem).unwrap());
         let limits = Limits { whole: Duration::from_secs(10), ..SHORT };
-        let sent = Http::new(Endpoint::parse(&url, false).unwrap(), roots, limits).send(b"batch", "a/b");
+        let sent =
+            Http::new(Endpoint::parse(&url, false).unwrap(), None, roots, limits).send(b"batch", "a/b");
         served.join().unwrap();
         sent
     };

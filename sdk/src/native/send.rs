@@ -1,0 +1,91 @@
+//! The thread that sends, and that fetches the catalog.
+
+use std::prelude::v1::*;
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::catalog::Kept;
+use super::error::CatalogFault;
+use super::http::{Fetched, Http, NetworkFault, Sent};
+use super::shared::{Inner, Shared};
+use super::write::Ending;
+use crate::client::{NextUpload, Reply, Taken, Upload};
+
+/// How old a catalog may be before it is asked for again.
+const CATALOG_AGE: Duration = Duration::from_secs(6 * 3600);
+/// How long to wait after a catalog that could not be had.
+const CATALOG_RETRY: Duration = Duration::from_secs(600);
+
+/// Sends what may leave until the client is closed. With a catalog that is kept, that one is renewed.
+pub(super) fn run(shared: &Arc<Shared>, http: &Http, mut kept: Option<Kept>) {
+    let _ending = Ending(shared, |inner| &mut inner.sending);
+    let mut ask_at = Instant::now();
+    let mut inner = shared.lock();
+    while inner.stop.is_none() {
+        if let Some(kept) = &mut kept
+            && ask_at <= Instant::now()
+        {
+            drop(inner);
+            let fetched = http.catalog(&kept.tag);
+            inner = shared.lock();
+            ask_at = Instant::now() + take(shared, &mut inner, kept, fetched);
+            continue;
+        }
+        let now = shared.clock.now();
+        inner = match inner.core.next_upload(now) {
+            NextUpload::Send(upload) => {
+                drop(inner);
+                send(shared, http, &upload)
+            }
+            NextUpload::WaitUntil(at) => shared.wait_until(inner, Some(at), now.at),
+            NextUpload::Nothing => shared.wait_until(inner, None, now.at),
+        };
+    }
+}
+
+fn send<'a>(shared: &'a Shared, http: &Http, upload: &Upload) -> MutexGuard<'a, Inner> {
+    let sent = http.send(&upload.body, upload.content_type);
+    let (reply, fault) = match &sent {
+        Sent::Answered { status, retry_after, body } => {
+            (Reply::Answered { status: *status, retry_after: retry_after.as_deref(), body }, None)
+        }
+        Sent::Failed(NetworkFault::TimedOut) => (Reply::TimedOut, Some(NetworkFault::TimedOut)),
+        Sent::Failed(fault) => (Reply::Unreachable, Some(*fault)),
+    };
+    let now = shared.clock.now();
+    let mut inner = shared.lock();
+    inner.core.finish_upload(upload.id, reply, now);
+    inner.network = fault;
+    shared.tell();
+    inner
+}
+
+/// Takes what came of asking for the catalog, and says when to ask again.
+fn take(shared: &Shared, inner: &mut Inner, kept: &mut Kept, fetched: Fetched) -> Duration {
+    let now = shared.clock.now();
+    let fault = match fetched {
+        // The registry in use may be the one that the program brings.
+        Fetched::Same => match inner.core.catalog(&kept.catalog, now) {
+            Taken::Unusable(error) => Some(CatalogFault::Unusable(error)),
+            Taken::Unchanged | Taken::Changed => None,
+        },
+        Fetched::Catalog { tag, body } => match inner.core.catalog(&body, now) {
+            Taken::Unusable(error) => Some(CatalogFault::Unusable(error)),
+            Taken::Unchanged | Taken::Changed => {
+                *kept = Kept { tag, catalog: body };
+                inner.keep = Some(kept.to_bytes());
+                None
+            }
+        },
+        Fetched::Refused(status) => Some(CatalogFault::NoCatalog(status)),
+        Fetched::Failed(fault) => Some(CatalogFault::Network(fault)),
+    };
+    inner.network = match &fault {
+        Some(CatalogFault::Network(fault)) => Some(*fault),
+        _ => None,
+    };
+    let again = if fault.is_some() { CATALOG_RETRY } else { CATALOG_AGE };
+    inner.catalog = fault;
+    shared.tell();
+    again
+}
