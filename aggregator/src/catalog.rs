@@ -39,6 +39,8 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error as TomlError, ValueDeserializer};
 
+use crate::guard::Ones;
+
 /// One version of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
@@ -46,12 +48,14 @@ pub struct Definition {
     question: Box<str>,
     params: Params,
     keeps_reports: bool,
+    ones: Ones,
 }
 
 impl Definition {
     fn new(metric: &Metric, version: u32, params: Params, keeps_reports: bool) -> Arc<Self> {
         let stream = Stream::new(metric.id().clone(), version, &params);
-        Arc::new(Self { stream, question: metric.question().into(), params, keeps_reports })
+        let (question, ones) = (metric.question().into(), Ones::of(&params));
+        Arc::new(Self { stream, question, params, keeps_reports, ones })
     }
 
     /// The metric, its version and the fingerprint of its parameters.
@@ -67,6 +71,11 @@ impl Definition {
     /// How an answer is randomized.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// How many ones its reports have, but for improbable ones.
+    pub fn ones(&self) -> Ones {
+        self.ones
     }
 
     /// Whether the collector keeps its reports beside their sums.

@@ -7,6 +7,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
 use crate::metric::Epoch;
 
@@ -16,7 +17,7 @@ const DAY_MS: i64 = 86_400_000;
 const LATEST_MS: i64 = 253_402_300_799_000;
 
 /// An instant: milliseconds since 1970-01-01T00:00Z, at least 0 and at most the end of the year 9999.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Zeroize)]
 #[serde(from = "i64")]
 pub struct Timestamp(i64);
 
@@ -77,7 +78,7 @@ impl Moment {
 }
 
 /// A day: its number, counted from 1970-01-01. Serialized for people it is a date like 2024-05-31.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Zeroize)]
 pub struct Day(pub u32);
 
 impl Day {

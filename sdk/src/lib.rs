@@ -13,10 +13,12 @@
 //! # Features
 //! - `system-entropy` (default): [`SystemEntropy`], the operating system's or the page's generator.
 //! - `native`: the client for native programs. Brings `std`.
+//! - `ffi`: the same for programs in C, see `include/deniable.h`.
 //! - `rappor-compat`: what google/rappor computes, for reading its data.
 //! - `test-util`: a seedable [`Randomness`], for tests alone.
 
 #![no_std]
+#![cfg_attr(not(feature = "ffi"), forbid(unsafe_code))]
 
 extern crate alloc;
 #[cfg(any(test, feature = "native"))]
@@ -29,6 +31,9 @@ pub mod client;
 mod domain;
 mod encoder;
 mod entropy;
+#[cfg(feature = "ffi")]
+#[expect(unsafe_code, reason = "C hands over pointers, which only unsafe code can read")]
+pub mod ffi;
 mod identity;
 pub mod insight;
 mod metric;

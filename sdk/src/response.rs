@@ -93,9 +93,9 @@ impl Sampler {
         rng.fill_bytes(random);
         let mut less = [(0, 0); MAX_LANES];
         match lanes {
-            1 => self.compare::<1>(random, &mut less),
-            2 => self.compare::<2>(random, &mut less),
-            _ => self.compare::<MAX_LANES>(random, &mut less),
+            1 => self.compare(random, &mut less[..1]),
+            2 => self.compare(random, &mut less[..2]),
+            _ => self.compare(random, &mut less),
         }
         // A threshold of 2³² has no bit among the 32 words: every u is below it. P(1|0) is never 1.
         let certain = if self.stage.one() == Probability::ONE { u64::MAX } else { 0 };
@@ -110,21 +110,18 @@ impl Sampler {
         }
     }
 
-    /// Where u < threshold, in `L` lanes of 64 places at once, for the thresholds of an input of 0 and of 1.
-    fn compare<const L: usize>(&self, random: &[u8], less: &mut [(u64, u64); MAX_LANES]) {
+    /// Where u < threshold, in as many lanes of 64 places at once as `less` has, for the thresholds of an input of 0 and of 1.
+    // Compiled for each number of lanes it runs in vector registers. A page would download it thrice.
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
+    fn compare(&self, random: &[u8], less: &mut [(u64, u64)]) {
         // With the mask all ones or all zeros, majority(¬word, mask, less) is (low | less) & high.
         let step = |less: u64, not: u64, mask: u64| ((not & mask) | less) & (not | mask);
-        let words = random.as_chunks::<LANE_BYTES>().0.as_chunks::<L>().0;
-        let (mut zero, mut one) = ([0; L], [0; L]);
-        for (words, &(zero_mask, one_mask)) in words.iter().zip(&self.masks) {
-            for lane in 0..L {
-                let not = !u64::from_le_bytes(words[lane]);
-                zero[lane] = step(zero[lane], not, zero_mask);
-                one[lane] = step(one[lane], not, one_mask);
+        for (words, &(zero_mask, one_mask)) in random.chunks_exact(LANE_BYTES * less.len()).zip(&self.masks) {
+            for (word, (zero, one)) in words.as_chunks::<LANE_BYTES>().0.iter().zip(&mut *less) {
+                let not = !u64::from_le_bytes(*word);
+                *zero = step(*zero, not, zero_mask);
+                *one = step(*one, not, one_mask);
             }
-        }
-        for ((less, zero), one) in less.iter_mut().zip(zero).zip(one) {
-            *less = (zero, one);
         }
     }
 

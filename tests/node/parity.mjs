@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 
 const [folder, file] = process.argv.slice(2);
 const { init, DeviceSecret, Encoder, Params, Randomness, writeBatch } = await import(
-  pathToFileURL(`${folder}/node.js`).href
+  pathToFileURL(`${folder}/encoder.node.js`).href
 );
 await init();
 

@@ -3,7 +3,7 @@
 import { pathToFileURL } from "node:url";
 
 const { init, DeviceSecret, Encoder, Params, Randomness, writeBatch } = await import(
-  pathToFileURL(`${process.argv[2]}/node.js`).href
+  pathToFileURL(`${process.argv[2]}/encoder.node.js`).href
 );
 await init();
 

@@ -3,6 +3,12 @@
 //! The crate in `fuzz/` feeds them from libFuzzer; `tests/tests/fuzz_corpus.rs` feeds them from the same corpus, changed
 //! at random, wherever tests run.
 
+mod body;
+mod store;
+
+pub use self::body::body;
+pub use self::store::store;
+
 use arbitrary::{Arbitrary, Unstructured};
 use deniable::{
     Answer, Batch, BatchId, DeviceSecret, Domain, EncodeError, Encoder, Encoding, Epoch, MetricId, Other,

@@ -15,7 +15,7 @@ pub fn path(relative: &str) -> PathBuf {
 pub fn package() -> PathBuf {
     let package = path("wasm/pkg");
     assert!(
-        package.join("bindings_bg.wasm").exists(),
+        package.join("encoder.wasm").exists(),
         "the npm package is not built; build it with `cargo xtask wasm`"
     );
     package

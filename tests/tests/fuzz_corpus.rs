@@ -72,3 +72,13 @@ fn whatever_can_be_built_can_be_encoded() {
 fn whatever_is_asked_and_answered_is_refused_or_reported() {
     run(fuzz::domain, &corpus("domain"), 20_000);
 }
+
+#[test]
+fn whatever_is_posted_is_counted_or_refused() {
+    run(fuzz::body, &corpus("body"), 4000);
+}
+
+#[test]
+fn a_damaged_store_is_an_error_or_holds_what_was_committed() {
+    run(fuzz::store, &corpus("store"), 1000);
+}

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
@@ -113,18 +113,19 @@ fn what_is_read_of_a_report_is_what_is_sent() {
     assert_eq!(read["bits"], json!(bits));
 }
 
-/// The words in quotes that look like a code.
-fn codes(text: &str) -> BTreeSet<&str> {
-    let code = |word: &&str| word.contains('-') && word.bytes().all(|c| c.is_ascii_lowercase() || c == b'-');
-    text.split('"').skip(1).step_by(2).filter(code).collect()
-}
-
+/// A module tells a refusal by its place in a list that Rust and TypeScript both have.
 #[test]
-fn typescript_knows_exactly_the_codes_that_are_thrown() {
-    let thrown = fs::read_to_string(node::path("wasm/src/error.rs")).unwrap();
-    let typed = fs::read_to_string(node::path("wasm/js/error.d.ts")).unwrap();
-    assert_eq!(codes(&thrown), codes(&typed));
-    assert!(codes(&typed).len() > 10);
+fn typescript_and_the_modules_list_the_same_refusals() {
+    let [rust, typescript] = ["wasm/src/refusal.rs", "wasm/ts/refusal.ts"]
+        .map(|file| fs::read_to_string(node::path(file)).unwrap());
+    let (_, rust) = rust.split_once("enum Refusal {").unwrap();
+    let rust = rust.split('}').next().unwrap().split(',').map(|name| name.replace("= 1", ""));
+    let rust: Vec<_> = rust.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()).collect();
+    let (typed, table) = typescript.split_once("const REFUSALS").unwrap();
+    let table: Vec<_> =
+        table.lines().filter_map(|line| line.strip_prefix("  [\"")?.split('"').next()).collect();
+    assert_eq!(table.iter().map(|code| code.replace('-', "")).collect::<Vec<_>>(), rust);
+    assert!(table.iter().all(|code| typed.contains(&format!("| \"{code}\""))), "{table:?}");
 }
 
 /// The fenced blocks of the README, by language.

@@ -27,7 +27,7 @@ static MODULE: AtomicRefCell<Module> = AtomicRefCell::new(Module {
 /// Makes room for arguments of `size` bytes, and says where.
 #[expect(unsafe_code, reason = "an exported name; nothing else may have it")]
 #[unsafe(no_mangle)]
-pub extern "C" fn room(size: usize) -> *mut u8 {
+pub(crate) extern "C" fn room(size: usize) -> *mut u8 {
     let arguments = &mut MODULE.borrow_mut().arguments;
     arguments.resize(size, 0);
     arguments.as_mut_ptr()
@@ -36,7 +36,7 @@ pub extern "C" fn room(size: usize) -> *mut u8 {
 /// Carries out an operation with the arguments in the room, and says where its answer lies.
 #[expect(unsafe_code, reason = "an exported name; nothing else may have it")]
 #[unsafe(no_mangle)]
-pub extern "C" fn call(operation: u32) -> *const u8 {
+pub(crate) extern "C" fn call(operation: u32) -> *const u8 {
     let module = &mut *MODULE.borrow_mut();
     let mut arguments = Arguments::new(&module.arguments);
     let mut answer = Answer::begin(&mut module.answer);
@@ -49,8 +49,11 @@ pub extern "C" fn call(operation: u32) -> *const u8 {
 mod runtime {
     use core::panic::PanicInfo;
 
+    use talc::cell::TalcSyncCell;
+    use talc::wasm::{WasmBinning, WasmGrowAndClaim};
+
     #[global_allocator]
-    static TALC: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+    static TALC: TalcSyncCell<WasmGrowAndClaim, WasmBinning> = TalcSyncCell::new_wasm(WasmGrowAndClaim);
 
     /// A broken invariant. It becomes a `WebAssembly.RuntimeError`; words would cost every page a fifth of the download.
     #[panic_handler]

@@ -39,7 +39,7 @@ impl Objects {
             2 => self.seed(from, to),
             3 => self.encoder(from, to),
             4 => self.encode(from, to),
-            5 => self.tell(from, to),
+            5 => self.bits(from, to),
             _ => self.batch(from, to),
         }
     }
@@ -101,12 +101,10 @@ impl Objects {
         }
     }
 
-    fn tell(&self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
+    fn bits(&self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
         let Object::Report(report) = &self.objects[from.size()] else {
             unreachable!("the page's classes hold this place")
         };
-        to.whole(report.epoch().0);
-        to.whole(report.cohort().into());
         to.bytes(report.bytes());
     }
 
@@ -147,19 +145,17 @@ fn check(from: &mut Arguments<'_>, to: &mut Answer<'_>) {
     }
 }
 
-/// Reads parameters: the encoding, or 3 for those of RAPPOR; then k, h and m; then f, p, q, or how many stages there are
-/// of each kind, and each stage.
+/// Reads parameters: the encoding, or 3 for the classic ones; k, h and m; then the permanent and the instantaneous stage, each
+/// as 0, or as 1 and its probabilities, or f, p and q.
 fn params(from: &mut Arguments<'_>) -> Result<Params, ParamsError> {
-    let encoding = match from.whole() {
+    let kind = from.whole();
+    let [bits, hashes, cohorts] = [from.size(), from.size(), from.size()];
+    let encoding = match kind {
         0 => Encoding::Direct,
         1 => Encoding::Unary,
         2 => Encoding::Bloom,
-        _ => {
-            let [bits, hashes, cohorts] = [from.size(), from.size(), from.size()];
-            return Params::rappor(bits, hashes, cohorts, from.number(), from.number(), from.number());
-        }
+        _ => return Params::rappor(bits, hashes, cohorts, from.number(), from.number(), from.number()),
     };
-    let [bits, hashes, cohorts] = [from.size(), from.size(), from.size()];
     Params::new(encoding, bits, hashes, cohorts, stage(from)?, stage(from)?)
 }
 

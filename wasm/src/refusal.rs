@@ -40,8 +40,9 @@ impl Refuse for ParamsError {
     fn refuse(self, answer: &mut Answer<'_>) {
         match self {
             Self::OutOfRange { what, value, low, high } => {
-                tell(answer, Refusal::OutOfRange, [value as f64, low as f64, high as f64]);
+                answer.refuse(Refusal::OutOfRange);
                 answer.text(what);
+                [value, low, high].into_iter().for_each(|number| answer.number(number as f64));
             }
             Self::Probability(ProbabilityError::OutOfRange { value }) => {
                 tell(answer, Refusal::NoProbability, [value]);
@@ -65,13 +66,20 @@ impl Refuse for ParamsError {
 impl Refuse for MetricError {
     fn refuse(self, answer: &mut Answer<'_>) {
         answer.refuse(Refusal::BadMetricName);
+        if let Self::BadName { name } = self {
+            answer.text(&name);
+        }
     }
 }
 
 impl Refuse for EncodeError {
     fn refuse(self, answer: &mut Answer<'_>) {
         match self {
-            Self::WrongKind { .. } => answer.refuse(Refusal::WrongKind),
+            Self::WrongKind { encoding, kind } => {
+                answer.refuse(Refusal::WrongKind);
+                answer.whole(encoding as u32);
+                answer.text(kind);
+            }
             Self::UnknownChoice { choice, choices } => {
                 tell(answer, Refusal::UnknownChoice, [choice as f64, choices as f64]);
             }

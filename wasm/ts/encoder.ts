@@ -4,14 +4,14 @@
  * @module
  */
 
-import { badArgument } from "./refusal.js";
-import { fields, number, randomBytes, sized, text, whole } from "./host.js";
+import { badArgument, ENCODINGS } from "./refusal.js";
+import { fields, randomBytes, sized, typed, whole } from "./host.js";
 import { Wire, type Source } from "./wire.js";
 
 export { DeniableError, type DeniableErrorCode } from "./refusal.js";
 export type { Source } from "./wire.js";
 
-const RELEASE = 0, CHECK = 1, SEED = 2, ENCODER = 3, ENCODE = 4, REPORT = 5, BATCH = 6;
+const RELEASE = 0, CHECK = 1, SEED = 2, ENCODER = 3, ENCODE = 4, BITS = 5, BATCH = 6;
 
 const wire = new Wire();
 
@@ -91,7 +91,8 @@ export class Params {
   readonly epsilonInfinity: number;
   /** A short name for these parameters, 16 hexadecimal digits. Reports carry it. */
   readonly fingerprint: string;
-  #write: () => Wire;
+  /** As the module reads them. */
+  readonly #bytes: Uint8Array;
 
   /**
    * Makes parameters from all their parts.
@@ -99,9 +100,11 @@ export class Params {
    * @throws {DeniableError} for a value out of range, for stages that tell nothing, and for stages that protect nothing
    */
   constructor(init: ParamsInit) {
-    this.#write = init instanceof Classic ? () => writeClassic(init) : () => writeParams(init);
     wire.begin();
-    this.#write().call(CHECK);
+    if (init instanceof Classic) writeClassic(init);
+    else writeParams(init);
+    this.#bytes = wire.soFar();
+    wire.call(CHECK);
     this.epsilonOne = wire.readNumber();
     this.epsilonInfinity = wire.readNumber();
     this.fingerprint = Array.from(wire.readBytes(), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -117,8 +120,8 @@ export class Params {
   }
 
   /** @internal */
-  static write(params: Params): Wire {
-    return params.#write();
+  static bytes(params: Params): Uint8Array {
+    return params.#bytes;
   }
 }
 
@@ -127,9 +130,7 @@ class Classic {
   constructor(readonly init: RapporInit) {}
 }
 
-const ENCODINGS: unknown[] = ["direct", "unary", "bloom"];
-
-function writeParams(init: ParamsInit): Wire {
+function writeParams(init: ParamsInit): void {
   fields(init, "encoding bits hashes cohorts permanent instantaneous");
   const encoding = ENCODINGS.indexOf(init.encoding);
   if (encoding < 0) throw badArgument('encoding must be "direct", "unary" or "bloom"');
@@ -138,16 +139,15 @@ function writeParams(init: ParamsInit): Wire {
     wire.whole(stage ? 1 : 0);
     if (stage) {
       fields(stage, "zero one");
-      wire.number(number("zero", stage.zero)).number(number("one", stage.one));
+      wire.number(typed("zero", stage.zero, "number")).number(typed("one", stage.one, "number"));
     }
   }
-  return wire;
 }
 
-function writeClassic({ init }: Classic): Wire {
+function writeClassic({ init }: Classic): void {
   fields(init, "bits hashes cohorts f p q");
   writeShape(3, init.bits, init.hashes, init.cohorts);
-  return wire.number(number("f", init.f)).number(number("p", init.p)).number(number("q", init.q));
+  wire.number(typed("f", init.f, "number")).number(typed("p", init.p, "number")).number(typed("q", init.q, "number"));
 }
 
 function writeShape(kind: number, bits: number, hashes: number, cohorts: number): void {
@@ -231,9 +231,8 @@ export class Encoder {
    * @throws {DeniableError} `bad-metric-name` or `bad-argument`
    */
   constructor(metric: string, version: number, params: Params, secret: DeviceSecret) {
-    wire.begin().text((this.metric = text("metric", metric))).whole((this.version = whole("version", version)));
-    wire.bytes(secret.toBytes());
-    this.#place = Params.write(params).call(ENCODER).readWhole();
+    wire.begin().text((this.metric = typed("metric", metric, "string"))).whole((this.version = whole("version", version)));
+    this.#place = wire.bytes(secret.toBytes()).raw(Params.bytes(params)).call(ENCODER).readWhole();
     this.cohort = wire.readWhole();
     dropped.register(this, this.#place);
   }
@@ -266,13 +265,13 @@ export class Encoder {
    * @throws {DeniableError} `text-length`, `wrong-kind` or `bad-argument`; no report is made then
    */
   encodeText(value: string, epoch: number, randomness: Randomness): Report {
-    return this.#encode(epoch, randomness, 2, () => wire.text(text("text", value)));
+    return this.#encode(epoch, randomness, 2, () => wire.text(typed("text", value, "string")));
   }
 
   #encode(epoch: number, randomness: Randomness, kind: number, write: () => void): Report {
     wire.begin().whole(this.#place).whole(randomness.place).whole(whole("epoch", epoch)).whole(kind);
     write();
-    return new Report(this, wire.call(ENCODE).readWhole());
+    return Report.of(this, epoch, wire.call(ENCODE).readWhole());
   }
 }
 
@@ -284,29 +283,25 @@ export class Report {
   readonly version: number;
   /** The cohort that it comes from. */
   readonly cohort: number;
+  /** The period that it belongs to. */
+  readonly epoch: number;
   #place: number | undefined;
 
-  /** @internal */
-  constructor(encoder: Encoder, place: number) {
+  private constructor(encoder: Encoder, epoch: number, place: number) {
     ({ metric: this.metric, version: this.version, cohort: this.cohort } = encoder);
+    this.epoch = epoch;
     this.#place = place;
     dropped.register(this, place, this);
   }
 
-  /** The period that it belongs to. */
-  get epoch(): number {
-    return this.#read().readWhole();
+  /** @internal */
+  static of(encoder: Encoder, epoch: number, place: number): Report {
+    return new Report(encoder, epoch, place);
   }
 
   /** Its bits, eight in a byte: bit i in place i mod 8 of byte ⌊i/8⌋. */
   get bits(): Uint8Array<ArrayBuffer> {
-    const read = this.#read();
-    read.readWhole();
-    return read.readBytes();
-  }
-
-  #read(): Wire {
-    return wire.begin().whole(Report.place(this)).call(REPORT);
+    return wire.begin().whole(Report.place(this)).call(BITS).readBytes();
   }
 
   /** @internal */
@@ -336,7 +331,7 @@ export class Report {
  */
 export function writeBatch(reports: readonly Report[], key = "", id = randomBytes(16)): Uint8Array<ArrayBuffer> {
   reports.forEach(Report.place);
-  wire.begin().text(text("key", key)).bytes(sized("the id", id, 16)).whole(reports.length);
+  wire.begin().text(typed("key", key, "string")).bytes(sized("the id", id, 16)).whole(reports.length);
   reports.forEach((report) => wire.whole(Report.take(report)));
   return wire.call(BATCH).readBytes();
 }

@@ -12,26 +12,20 @@ export function randomBytes(size: number): Uint8Array<ArrayBuffer> {
   }
   throw new DeniableError(
     "no-randomness",
-    "the host gave no randomness, so nothing can be reported: crypto.getRandomValues is missing here, or it failed",
+    "crypto.getRandomValues is missing here, or it failed, so nothing can be reported",
   );
 }
 
 /** A whole number from 0 to 2³² − 1; a number in JavaScript may be 0.5, NaN or 2⁵³. Narrower limits are the sdk's to know. */
 export function whole(name: string, number: unknown): number {
   if ((number as number) >>> 0 === number) return number;
-  throw badArgument(`${name} is ${String(number)}, but must be a whole number from 0 to 4294967295`);
+  throw badArgument(`${name} is ${number as number}, but must be a whole number from 0 to 4294967295`);
 }
 
-/** A number. */
-export function number(name: string, number: unknown): number {
-  if (typeof number === "number") return number;
-  throw badArgument(`${name} must be given, as a number`);
-}
-
-/** A text. */
-export function text(name: string, text: unknown): string {
-  if (typeof text === "string") return text;
-  throw badArgument(`${name} must be given, as a text`);
+/** A value of the type named. */
+export function typed<T>(name: string, value: T, type: "number" | "string"): T {
+  if (typeof value === type) return value;
+  throw badArgument(`${name} must be given, as a ${type}`);
 }
 
 /** So many bytes. */
@@ -41,8 +35,9 @@ export function sized(name: string, bytes: unknown, size: number): Uint8Array {
 }
 
 /** An object with no other fields than these. */
-export function fields<T extends object>(object: T, known: string): T {
+export function fields(object: object, known: string): void {
   const other = Object.keys(Object(object)).find((key) => !known.split(" ").includes(key));
-  if (typeof object === "object" && object && !other) return object;
-  throw badArgument(`${other ?? String(object)} is not known here: an object with the fields ${known} is`);
+  if (typeof object !== "object" || !object || other) {
+    throw badArgument(`${other ?? object} was not expected, but an object with the fields ${known}`);
+  }
 }

@@ -52,14 +52,14 @@ export class DeniableError extends Error {
   override readonly name = "DeniableError";
   readonly code: DeniableErrorCode;
 
-  /** @internal */
   constructor(code: DeniableErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }
 }
 
-const ENCODINGS = ["direct", "unary", "bloom"];
+/** By the number that a module knows them by. */
+export const ENCODINGS: readonly string[] = ["direct", "unary", "bloom"];
 
 /** By the code of the module, from 1: the code of the page, and the words. */
 const REFUSALS: [code: DeniableErrorCode, says: (details: Wire) => string][] = [
@@ -107,6 +107,6 @@ export function notLoaded(): DeniableError {
 
 /** The error for a module that cannot be had. */
 export function cannotLoad(cause: unknown): DeniableError {
-  const message = `the module cannot be loaded (${cause}): serve the .wasm file beside the script, and allow 'wasm-unsafe-eval' in script-src of the page's Content-Security-Policy`;
+  const message = `the module cannot be loaded (${cause}): serve the .wasm file beside the script, and allow 'wasm-unsafe-eval' in the page's script-src`;
   return new DeniableError("cannot-load", message, { cause });
 }

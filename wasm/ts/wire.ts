@@ -10,7 +10,7 @@ interface Exports {
 }
 
 /** From where a module can be had. */
-export type Source = string | URL | Request | Response | BufferSource | WebAssembly.Module;
+export type Source = string | URL | Response | BufferSource | WebAssembly.Module;
 
 const utf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder();
@@ -25,9 +25,9 @@ export class Wire {
 
   /** Compiles and starts the module, once. */
   async load(source: Source | Promise<Source>): Promise<void> {
-    if (this.#exports) return;
     try {
-      this.#start(await compiled(await source));
+      const module = await compiled(await source);
+      this.#exports ??= started(module);
     } catch (cause) {
       throw cannotLoad(cause);
     }
@@ -35,16 +35,11 @@ export class Wire {
 
   /** As `load`, where the bytes or the module are at hand. */
   loadSync(source: BufferSource | WebAssembly.Module): void {
-    if (this.#exports) return;
     try {
-      this.#start(source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source));
+      this.#exports ??= started(source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source));
     } catch (cause) {
       throw cannotLoad(cause);
     }
-  }
-
-  #start(module: WebAssembly.Module): void {
-    this.#exports ??= new WebAssembly.Instance(module).exports as unknown as Exports;
   }
 
   /** Begins the arguments of a call. */
@@ -66,7 +61,12 @@ export class Wire {
   }
 
   bytes(bytes: Uint8Array): this {
-    this.whole(bytes.length).#ensure(bytes.length);
+    return this.whole(bytes.length).raw(bytes);
+  }
+
+  /** Bytes without their number: values that were written before. */
+  raw(bytes: Uint8Array): this {
+    this.#ensure(bytes.length);
     this.#bytes(this.#room + this.#at, bytes.length).set(bytes);
     this.#at += bytes.length;
     return this;
@@ -79,6 +79,11 @@ export class Wire {
     this.#view.setUint32(this.#room + this.#at - 4, written, true);
     this.#at += written;
     return this;
+  }
+
+  /** A copy of what was written since `begin`. */
+  soFar(): Uint8Array {
+    return this.#bytes(this.#room, this.#at).slice();
   }
 
   /** Carries out an operation. What it answers is read from here on. */
@@ -129,10 +134,14 @@ export class Wire {
   }
 }
 
+function started(module: WebAssembly.Module): Exports {
+  return new WebAssembly.Instance(module).exports as unknown as Exports;
+}
+
 async function compiled(source: Source): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
-  if (typeof source === "string" || source instanceof URL || source instanceof Request) source = await fetch(source);
-  if (!(source instanceof Response)) return WebAssembly.compile(source);
+  if (typeof source === "string" || source instanceof URL) source = await fetch(source);
+  if (!(source instanceof Response)) return WebAssembly.compile(source as BufferSource);
   if (!source.ok) throw new Error(`${source.url} answers ${source.status}`);
   return WebAssembly.compile(await source.arrayBuffer());
 }

@@ -3,6 +3,7 @@
 //! Nothing but rustup, Node and npm is taken for granted: what else is needed is fetched once, into `target/tools`
 //! and `wasm/node_modules`.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program speaks to a terminal")]
 
 mod ci;

@@ -1,12 +1,10 @@
-//! The npm package: the encoder as WASM, its bindings, and the few files around them.
+//! The npm package: a WebAssembly module for each entry, and the TypeScript around it.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::setup::wasm_bindgen;
 use crate::step::{Steps, command};
 use crate::target;
 
@@ -14,37 +12,35 @@ use crate::target;
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const BUILD: &str = "cargo build --package deniable-wasm --profile wasm --target";
-const SOURCE: &str = "wasm/js";
+/// A smaller SHA-256, and so much inlining as makes the modules smallest when packed.
+const FLAGS: &str = r#"--cfg sha2_backend_soft="compact" -C llvm-args=--inline-threshold=30"#;
+const OPTIMIZE: &str = "node wasm/node_modules/binaryen/bin/wasm-opt -Oz --converge --all-features --strip-debug \
+                        --strip-producers --strip-target-features";
+const TYPES: &str = "node wasm/node_modules/typescript/bin/tsc --project wasm";
 const PACKAGE: &str = "wasm/pkg";
 
-/// Builds the package anew and prints its size.
+/// Builds the package anew, prints its size, and fails if an entry is over its limit.
 pub(crate) fn build(steps: &mut Steps) -> anyhow::Result<()> {
-    steps.run("encoder as WASM", command(&format!("{BUILD} {TARGET}")))?;
     if Path::new(PACKAGE).exists() {
         fs::remove_dir_all(PACKAGE).with_context(|| format!("the old {PACKAGE} cannot be removed"))?;
     }
-    let module = target().join(TARGET).join("wasm/deniable_wasm.wasm");
-    let mut bindings = Command::new(wasm_bindgen());
-    bindings.args(["--target", "web", "--out-dir", PACKAGE, "--out-name", "bindings"]);
-    bindings
-        .args(["--remove-name-section", "--remove-producers-section", "--omit-default-module-path"])
-        .arg(module);
-    steps.run("bindings", bindings)?;
-    copy_the_rest()?;
+    module(steps, "encoder")?;
+    steps.run("types", command(TYPES))?;
+    steps.run("bundles", command(&format!("node wasm/build.mjs {PACKAGE}")))?;
+    let manifest = fs::read_to_string(Path::new(PACKAGE).join("package.json"))?;
+    let version = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"), "\"");
+    ensure!(manifest.contains(version), "wasm/npm/package.json must say {version}, as the workspace does");
     steps.run("size of the package", command(&format!("node wasm/sizes.mjs {PACKAGE}")))
 }
 
-fn copy_the_rest() -> anyhow::Result<()> {
-    for file in fs::read_dir(SOURCE).with_context(|| format!("{SOURCE} cannot be read"))? {
-        let path = file?.path();
-        let name = path.file_name().expect("an entry of a folder has a name");
-        fs::copy(&path, Path::new(PACKAGE).join(name))
-            .with_context(|| format!("{} cannot be copied", path.display()))?;
-    }
-    fs::copy("wasm/README.md", Path::new(PACKAGE).join("README.md"))
-        .context("wasm/README.md cannot be copied")?;
-    let manifest = fs::read_to_string(Path::new(PACKAGE).join("package.json"))?;
-    let version = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"), "\"");
-    ensure!(manifest.contains(version), "{SOURCE}/package.json must say {version}, as the workspace does");
-    Ok(())
+/// Builds the module of an entry, which has the name of a feature of the crate.
+fn module(steps: &mut Steps, entry: &'static str) -> anyhow::Result<()> {
+    let mut build = command(&format!("{BUILD} {TARGET} --features {entry}"));
+    build.env("RUSTFLAGS", FLAGS);
+    steps.run(entry, build)?;
+    fs::create_dir_all(PACKAGE).with_context(|| format!("{PACKAGE} cannot be made"))?;
+    let mut optimize = command(OPTIMIZE);
+    optimize.arg(target().join(TARGET).join("wasm/deniable_wasm.wasm"));
+    optimize.arg("-o").arg(Path::new(PACKAGE).join(entry).with_extension("wasm"));
+    steps.run("module", optimize)
 }

@@ -1,13 +1,12 @@
 //! What a fresh machine lacks.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 
 use crate::step::{Steps, command};
-use crate::{ci, package, target};
+use crate::{ci, package};
 
 /// The oldest Node that the package promises to run in.
 const NODE: u32 = 20;
@@ -22,13 +21,7 @@ pub(crate) fn toolchain(steps: &mut Steps) -> anyhow::Result<()> {
 pub(crate) fn wasm(steps: &mut Steps) -> anyhow::Result<()> {
     steps.run("target wasm32", command(&format!("rustup target add {}", package::TARGET)))?;
     node_is_new_enough()?;
-    wasm_bindgen_of_our_version(steps)?;
     npm_tools(steps)
-}
-
-/// The program that writes the JavaScript side of the bindings.
-pub(crate) fn wasm_bindgen() -> PathBuf {
-    target().join("tools/bin/wasm-bindgen")
 }
 
 fn node_is_new_enough() -> anyhow::Result<()> {
@@ -37,26 +30,6 @@ fn node_is_new_enough() -> anyhow::Result<()> {
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     ensure!(major >= Some(NODE), "Node {NODE} or later is needed, but this is {}", version.trim());
     Ok(())
-}
-
-/// The program and the library must be of one version, to the last digit.
-fn wasm_bindgen_of_our_version(steps: &mut Steps) -> anyhow::Result<()> {
-    let version = locked_version("wasm-bindgen")?;
-    let found = output(Command::new(wasm_bindgen()).arg("--version")).unwrap_or_default();
-    if found.trim() == format!("wasm-bindgen {version}") {
-        return Ok(());
-    }
-    let mut install = Command::new("cargo");
-    install.args(["install", "wasm-bindgen-cli", "--force", "--version"]).arg(format!("={version}"));
-    install.arg("--root").arg(target().join("tools"));
-    steps.run("wasm-bindgen", install)
-}
-
-fn locked_version(package: &str) -> anyhow::Result<String> {
-    let lock = fs::read_to_string("Cargo.lock").context("Cargo.lock cannot be read")?;
-    let entry = format!("name = \"{package}\"\nversion = \"");
-    let (_, rest) = lock.split_once(&entry).with_context(|| format!("Cargo.lock has no {package}"))?;
-    Ok(rest.split('"').next().expect("a split has a first part").to_owned())
 }
 
 /// npm notes what it installed in a file, which is older than the lock file if that has changed since.

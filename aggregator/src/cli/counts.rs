@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use deniable::MetricId;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::store::{DiskStore, Holding, Selection, Store};
+use deniable_aggregator::guard::{Held, Survey, held};
+use deniable_aggregator::store::{DiskStore, Holding, Store};
+use serde::Serialize;
 
+use super::beside;
 use super::selection::Chosen;
 use super::table::table;
 
@@ -45,36 +48,83 @@ pub(crate) fn run(args: &CountsArgs) -> anyhow::Result<()> {
     let store = DiskStore::open(&args.store)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match &args.metric {
-        None => print_holdings(&mut out, &store.holdings(&Selection::all())?, args.format)?,
+        None => print_holdings(&mut out, &store, args.format)?,
         Some(metric) => {
             let (_, counts) = args.chosen.sum(&store, metric)?;
-            print_counts(&mut out, &counts, args.format)?;
+            let survey = args.chosen.survey(&store, metric)?;
+            print_surveyed(&mut out, &counts, &survey, args.format)?;
         }
     }
     Ok(out.flush()?)
 }
 
-fn print_holdings(out: &mut impl Write, holdings: &[Holding], format: Format) -> anyhow::Result<()> {
-    const HEADER: [&str; 4] = ["metric", "version", "epoch", "reports"];
-    let cells = |h: &Holding| {
-        [h.metric.to_string(), h.version.to_string(), h.epoch.to_string(), h.reports.to_string()]
+fn print_holdings(out: &mut impl Write, store: &dyn Store, format: Format) -> anyhow::Result<()> {
+    const HEADER: [&str; 5] = ["metric", "version", "epoch", "reports", "left out"];
+    let holdings = held(store)?;
+    let cells = |Held { holding, left_out }: &Held| {
+        let Holding { metric, version, epoch, reports } = holding;
+        [
+            metric.to_string(),
+            version.to_string(),
+            epoch.to_string(),
+            reports.to_string(),
+            left_out.to_string(),
+        ]
     };
     match format {
         Format::Table => print_table(out, &HEADER, holdings.iter().map(cells))?,
         Format::Csv => {
             let mut csv = csv::Writer::from_writer(out);
             csv.write_record(HEADER).map_err(io::Error::from)?;
-            for holding in holdings {
+            for holding in &holdings {
                 csv.write_record(cells(holding)).map_err(io::Error::from)?;
             }
             csv.flush()?;
         }
         Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, holdings).map_err(io::Error::from)?;
+            serde_json::to_writer_pretty(&mut *out, &holdings).map_err(io::Error::from)?;
             writeln!(out)?;
         }
     }
     Ok(())
+}
+
+/// Prints counts with what stands beside them; where counts are all that fits, the rest goes to standard error.
+fn print_surveyed(
+    out: &mut impl Write,
+    counts: &Counts,
+    survey: &Survey,
+    format: Format,
+) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Surveyed<'a> {
+        cohorts: Vec<serde_json::Value>,
+        #[serde(flatten)]
+        beside: &'a Survey,
+    }
+    match format {
+        Format::Table => {
+            print_counts(out, counts, format)?;
+            beside::write(survey, out)?;
+        }
+        Format::Csv => {
+            print_counts(out, counts, format)?;
+            beside::write(survey, &mut io::stderr())?;
+        }
+        Format::Json => {
+            serde_json::to_writer(&mut *out, &Surveyed { cohorts: rows(counts), beside: survey })
+                .map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+/// The cohorts as they are in JSON.
+fn rows(counts: &Counts) -> Vec<serde_json::Value> {
+    let row =
+        |cohort| serde_json::json!({ "reports": counts.reports()[cohort], "ones": counts.ones(cohort) });
+    (0..counts.cohorts()).map(row).collect()
 }
 
 pub(super) fn print_counts(out: &mut impl Write, counts: &Counts, format: Format) -> anyhow::Result<()> {
@@ -94,9 +144,7 @@ pub(super) fn print_counts(out: &mut impl Write, counts: &Counts, format: Format
             csv.flush()?;
         }
         Format::Json => {
-            let rows: Vec<_> =
-                rows.map(|(reports, ones)| serde_json::json!({ "reports": reports, "ones": ones })).collect();
-            serde_json::to_writer(&mut *out, &rows).map_err(io::Error::from)?;
+            serde_json::to_writer(&mut *out, &self::rows(counts)).map_err(io::Error::from)?;
             writeln!(out)?;
         }
     }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use deniable::{MetricId, Params};
-use deniable_aggregator::decode::{Counts, Design, Reports, decode, decode_reports};
+use deniable_aggregator::decode::{Counts, Decoded, Design, Options, Reports, decode, decode_reports};
+use deniable_aggregator::guard::Survey;
 use deniable_aggregator::map_file::{Hashing, read_design};
 use deniable_aggregator::rappor_files;
 use deniable_aggregator::store::DiskStore;
 
+use super::beside;
 use super::figures::{Presentation, show};
 use super::progress::Busy;
 use super::selection::Chosen;
@@ -57,20 +59,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let presentation = &args.presentation;
     let options = presentation.options()?;
-    let (params, design, evidence) = args.evidence()?;
+    let (params, design, evidence, survey) = args.evidence()?;
     let busy = Busy::new("decoding");
-    let decoded = match evidence {
-        Evidence::Counts(counts) if !presentation.likelihood() => {
-            decode(&params, &counts, &design, &options)?
-        }
-        Evidence::Counts(_) => bail!("the likelihood needs whole reports: give --reports in place of counts"),
-        Evidence::Reports(reports) if presentation.likelihood() => {
-            decode_reports(&reports, &design, &options)?
-        }
-        Evidence::Reports(reports) => decode(&params, &reports.counts(), &design, &options)?,
-    };
+    let decoded = evidence.decode(&params, &design, presentation, &options);
     drop(busy);
-    show(&params, &decoded, presentation, &mut io::stdout().lock())
+    if let (Err(_), Some(survey)) = (&decoded, &survey) {
+        // What cannot be decoded may be what the guards found.
+        beside::write(survey, &mut io::stderr())?;
+    }
+    show(&params, &decoded?, survey.as_ref(), presentation, &mut io::stdout().lock())
 }
 
 /// What figures are decoded from.
@@ -79,11 +76,31 @@ enum Evidence {
     Reports(Reports),
 }
 
+impl Evidence {
+    fn decode(
+        self,
+        params: &Params,
+        design: &Design,
+        presentation: &Presentation,
+        options: &Options,
+    ) -> Result<Decoded> {
+        Ok(match self {
+            Self::Counts(counts) if !presentation.likelihood() => decode(params, &counts, design, options)?,
+            Self::Counts(_) => bail!("the likelihood needs whole reports: give --reports in place of counts"),
+            Self::Reports(reports) if presentation.likelihood() => decode_reports(&reports, design, options)?,
+            Self::Reports(reports) => decode(params, &reports.counts(), design, options)?,
+        })
+    }
+}
+
 impl Args {
-    fn evidence(&self) -> Result<(Params, Design, Evidence)> {
+    /// What to decode, and what stands beside the figures if it comes from a store.
+    fn evidence(&self) -> Result<(Params, Design, Evidence, Option<Survey>)> {
         if let (Some(store), Some(metric)) = (&self.store, &self.metric) {
-            let (params, counts) = self.chosen.sum(&DiskStore::open(store)?, metric)?;
-            return Ok((params, self.design(&params)?, Evidence::Counts(counts)));
+            let store = DiskStore::open(store)?;
+            let (params, counts) = self.chosen.sum(&store, metric)?;
+            let survey = self.chosen.survey(&store, metric)?;
+            return Ok((params, self.design(&params)?, Evidence::Counts(counts), Some(survey)));
         }
         let path = self.params.as_deref().expect("clap requires a store or parameters");
         let (params, hashing) = parameters::read(path)?;
@@ -91,11 +108,11 @@ impl Args {
         let design = self.hashed_design(&params, hashing)?;
         drop(busy);
         if let Some(counts) = &self.counts {
-            return Ok((params, design, Evidence::Counts(rappor_files::read_counts(counts, &params)?)));
+            return Ok((params, design, Evidence::Counts(rappor_files::read_counts(counts, &params)?), None));
         }
         let mut reports = Reports::new(&params);
         reports::each(&self.reports, &params, |cohort, bits| reports.add(cohort, bits))?;
-        Ok((params, design, Evidence::Reports(reports)))
+        Ok((params, design, Evidence::Reports(reports), None))
     }
 
     fn design(&self, params: &Params) -> Result<Design> {

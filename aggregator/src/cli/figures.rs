@@ -1,16 +1,17 @@
 //! How figures are judged and shown: table, JSON, CSV, picture.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use deniable::Params;
 use deniable_aggregator::decode::{Correction, Decoded, Figure, Joint, Method, Options, Share};
+use deniable_aggregator::guard::Survey;
 use serde::Serialize;
 
-use super::plot;
 use super::table::table;
+use super::{beside, plot};
 
 /// How a decode is judged and shown, whatever its source.
 #[derive(clap::Args)]
@@ -97,10 +98,11 @@ enum Format {
     Csv,
 }
 
-/// Prints the figures of reports of `params` to `out`, and draws them if that was asked for.
+/// Prints the figures of reports of `params` to `out`, with what stands `beside` them, and draws them if that was asked for.
 pub(crate) fn show(
     params: &Params,
     decoded: &Decoded,
+    beside: Option<&Survey>,
     presentation: &Presentation,
     out: &mut dyn Write,
 ) -> Result<()> {
@@ -110,9 +112,16 @@ pub(crate) fn show(
         plot::draw(path, &bars)?;
     }
     match presentation.format {
-        Format::Table => write_table(decoded, &rows, presentation.all, out),
-        Format::Json => write_json(decoded, &rows, out),
-        Format::Csv => write_csv(&rows, out),
+        Format::Table => {
+            write_table(decoded, &rows, presentation.all, out)?;
+            Ok(beside.map_or(Ok(()), |survey| beside::write(survey, out))?)
+        }
+        Format::Json => write_json(decoded, &rows, beside, out),
+        Format::Csv => {
+            // A table of figures has no place for it.
+            beside.map_or(Ok(()), |survey| beside::write(survey, &mut io::stderr()))?;
+            write_csv(&rows, out)
+        }
     }
 }
 
@@ -195,7 +204,7 @@ fn write_csv(rows: &[Row], out: &mut dyn Write) -> Result<()> {
     Ok(writer.flush()?)
 }
 
-fn write_json(decoded: &Decoded, rows: &[Row], out: &mut dyn Write) -> Result<()> {
+fn write_json(decoded: &Decoded, rows: &[Row], beside: Option<&Survey>, out: &mut dyn Write) -> Result<()> {
     #[derive(Serialize)]
     struct Rest {
         proportion: f64,
@@ -213,6 +222,8 @@ fn write_json(decoded: &Decoded, rows: &[Row], out: &mut dyn Write) -> Result<()
         /// Of the proportions of the first detected figures.
         #[serde(skip_serializing_if = "Option::is_none")]
         covariances: Option<Vec<Vec<f64>>>,
+        #[serde(flatten)]
+        beside: Option<&'a Survey>,
     }
     let unexplained =
         decoded.unexplained.map(|rest| Rest { proportion: rest.value, std_error: rest.std_error });
@@ -225,6 +236,7 @@ fn write_json(decoded: &Decoded, rows: &[Row], out: &mut dyn Write) -> Result<()
         unexplained,
         figures: rows,
         covariances: decoded.joint.as_ref().map(covariances),
+        beside,
     };
     serde_json::to_writer_pretty(&mut *out, &answer)?;
     Ok(writeln!(out)?)

@@ -1,6 +1,7 @@
 //! The command line: one module per command, each with its arguments and its `run`.
 
 mod audit;
+mod beside;
 mod check;
 mod config;
 mod counts;
@@ -15,6 +16,7 @@ mod parameters;
 mod plot;
 mod privacy;
 mod progress;
+mod quarantine;
 mod ready;
 mod replay;
 mod reports;
@@ -46,6 +48,7 @@ enum Command {
     Check(check::CheckArgs),
     Store(store::StoreArgs),
     Counts(counts::CountsArgs),
+    Quarantine(quarantine::QuarantineArgs),
     Decode(decode::Args),
     Map(map::Args),
     Sum(sum::Args),
@@ -65,6 +68,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Counts(args) => counts::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Sum(args) => sum::run(&args),

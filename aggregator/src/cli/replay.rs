@@ -9,13 +9,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use deniable::calendar::{Day, Moment, Timestamp};
 use deniable::insight::{Answered, Counters, Device, Event, Given};
-use deniable::registry::{Metric, Registry};
+use deniable::registry::{Metric, Registry, RegistryHash};
 use deniable::{
     BatchId, DeviceSecret, Encoder, MAX_BATCH_BYTES, Randomness, Report, SystemEntropy, WriteKey, write_batch,
 };
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::events::{self, User};
-use rayon::prelude::*;
+use deniable_aggregator::events::{RawEvent, Sorted};
 use serde_json::{Value, json};
 
 /// Replays raw events through the on-device state machine, user by user, and writes what the devices would have sent.
@@ -24,6 +23,9 @@ use serde_json::{Value, json};
 /// or CSV with such columns. Each user gets a device that is installed with the first event and draws a secret of its own.
 /// Metrics that rotate are reported by their share of the devices, each of which answers one group of them; --values shows
 /// what every device would answer to all of them.
+///
+/// Users' events may be interleaved and out of order. The file may be larger than memory: it is sorted by user in parts that are
+/// written to temporary files, with the events as they are, which are gone when the program ends.
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("output").required(true))]
 pub(crate) struct ReplayArgs {
@@ -47,77 +49,129 @@ pub(crate) struct ReplayArgs {
     until: Option<Day>,
 }
 
+/// The most reports that are held and written together. A batch mixes the reports of all users among them.
+const MAX_REPORTS: usize = 200_000;
+
 /// The most bytes that a report takes beside its bits and cohort, where it is the only one of its section.
 const SECTION_BYTES: usize = 128;
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     let catalog = Catalog::load(&args.registry)?;
     let registry = Arc::new(catalog.registry().clone());
-    let users = events::read(&args.events)?;
-    let last = users.iter().flat_map(|user| &user.events).map(|event| event.at.at).max();
+    let sorted = Sorted::read(&args.events)?;
     let until = args.until.map(|day| Timestamp::from_seconds(i64::from(day.0) * 86_400));
-    let Some(end) = until.or(last) else { bail!("{} holds no event", args.events.display()) };
-    let begin = |secret: &DeviceSecret, install| {
-        let device = Device::new(Arc::clone(&registry), secret, install);
-        if args.values { device.answering_everything() } else { device }
+    let Some(end) = until.or(sorted.latest()) else { bail!("{} holds no event", args.events.display()) };
+    let sink = match &args.reports {
+        Some(directory) => Sink::Reports(Randomizing::new(directory, registry.hash(), args.key)?),
+        None => Sink::Values(io::BufWriter::new(io::stdout().lock())),
     };
-    let replayed = users.par_iter().map(|user| Replayed::new(user, begin, end));
-    let replayed = replayed.collect::<Result<Vec<_>>>()?;
-    match &args.reports {
-        Some(directory) => write_reports(args, directory, &registry, &replayed)?,
-        None => print_values(&users, &registry, &replayed)?,
+    let mut replay = Replay { registry, end, everything: args.values, sink, replayed: Replayed::default() };
+    let mut open: Option<User> = None;
+    for happened in sorted {
+        let (name, event) = happened?;
+        let mut user = match open.take() {
+            Some(user) if user.name == name => user,
+            other => {
+                other.map_or(Ok(()), |user| replay.finish(user))?;
+                replay.begin(name, event.at)?
+            }
+        };
+        replay.track(&mut user, &event)?;
+        open = Some(user);
     }
-    tell(&users, &replayed)
+    open.map_or(Ok(()), |user| replay.finish(user))?;
+    replay.sink.finish()?;
+    replay.replayed.tell()
 }
 
-/// One user's device after the last event.
-struct Replayed {
+/// A user, as far as the events have come.
+struct User {
+    name: Box<str>,
     secret: DeviceSecret,
-    answers: Vec<Answered>,
-    counters: Counters,
+    device: Device,
+    latest: Moment,
 }
 
-impl Replayed {
-    fn new(user: &User, begin: impl Fn(&DeviceSecret, Moment) -> Device, end: Timestamp) -> Result<Self> {
+/// What is held is one user's device, whatever the number of users and events.
+struct Replay<'a> {
+    registry: Arc<Registry>,
+    end: Timestamp,
+    /// Whether every device answers the metrics of all groups.
+    everything: bool,
+    sink: Sink<'a>,
+    replayed: Replayed,
+}
+
+impl Replay<'_> {
+    fn begin(&mut self, name: Box<str>, install: Moment) -> Result<User> {
         let secret = DeviceSecret::draw(&mut SystemEntropy)?;
-        let first = user.events.first().context("a user has at least one event")?;
-        let mut device = begin(&secret, first.at);
-        let registry = Arc::clone(device.registry());
-        let mut answers = Vec::new();
-        let mut latest = first.at;
-        for event in user.events.iter().take_while(|event| event.at.at <= end) {
-            let fitted = event.fitted(&registry);
-            let properties: Vec<_> =
-                fitted.iter().map(|(name, value)| (*name, value.as_property())).collect();
-            let properties = &properties[..];
-            answers.extend(device.track(&Event { name: &event.name, properties, at: None }, event.at));
-            latest = event.at;
+        let device = Device::new(Arc::clone(&self.registry), &secret, install);
+        let device = if self.everything { device.answering_everything() } else { device };
+        Ok(User { name, secret, device, latest: install })
+    }
+
+    fn track(&mut self, user: &mut User, event: &RawEvent) -> Result<()> {
+        self.replayed.events += 1;
+        if event.at.at > self.end {
+            return Ok(());
         }
-        answers.extend(device.advance(Moment { at: end.max(latest.at), ..latest }));
-        Ok(Self { secret, answers, counters: *device.counters() })
+        let fitted = event.fitted(&self.registry);
+        let properties: Vec<_> = fitted.iter().map(|(name, value)| (*name, value.as_property())).collect();
+        let answers =
+            user.device.track(&Event { name: &event.name, properties: &properties, at: None }, event.at);
+        user.latest = event.at;
+        self.take(user, &answers)
+    }
+
+    fn finish(&mut self, mut user: User) -> Result<()> {
+        let last = Moment { at: self.end.max(user.latest.at), ..user.latest };
+        let answers = user.device.advance(last);
+        self.take(&user, &answers)?;
+        self.replayed.users += 1;
+        self.replayed.add(user.device.counters());
+        Ok(())
+    }
+
+    fn take(&mut self, user: &User, answers: &[Answered]) -> Result<()> {
+        self.replayed.answers += answers.len();
+        for answered in answers {
+            let metric =
+                self.registry.metric(&answered.metric).context("an answer to a metric of the registry")?;
+            match &mut self.sink {
+                Sink::Values(out) => writeln!(out, "{}", line(user, &self.registry, metric, answered))?,
+                Sink::Reports(randomizing) => randomizing.push(user, metric, answered)?,
+            }
+        }
+        Ok(())
     }
 }
 
-fn print_values(users: &[User], registry: &Registry, replayed: &[Replayed]) -> Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    for (user, replayed) in users.iter().zip(replayed) {
-        for answered in &replayed.answers {
-            let metric =
-                registry.metric(&answered.metric).context("an answer to a metric of the registry")?;
-            let tags = registry.tags().zip(&answered.tags);
-            let tags = tags.map(|((name, labels), place)| (name.to_owned(), json!(labels[*place])));
-            let line = json!({
-                "user": user.id,
-                "metric": answered.metric,
-                "version": answered.version,
-                "epoch": Day(answered.epoch.0),
-                "value": value(metric, &answered.given),
-                "tags": tags.collect::<serde_json::Map<_, _>>(),
-            });
-            writeln!(out, "{line}")?;
+/// Where answers go.
+enum Sink<'a> {
+    Values(io::BufWriter<io::StdoutLock<'a>>),
+    Reports(Randomizing<'a>),
+}
+
+impl Sink<'_> {
+    fn finish(&mut self) -> Result<()> {
+        match self {
+            Self::Values(out) => Ok(out.flush()?),
+            Self::Reports(randomizing) => randomizing.write(),
         }
     }
-    Ok(out.flush()?)
+}
+
+fn line(user: &User, registry: &Registry, metric: &Metric, answered: &Answered) -> Value {
+    let tags = registry.tags().zip(&answered.tags);
+    let tags = tags.map(|((name, labels), place)| (name.to_owned(), json!(labels[*place])));
+    json!({
+        "user": user.name,
+        "metric": answered.metric,
+        "version": answered.version,
+        "epoch": Day(answered.epoch.0),
+        "value": value(metric, &answered.given),
+        "tags": tags.collect::<serde_json::Map<_, _>>(),
+    })
 }
 
 fn value(metric: &Metric, given: &Given) -> Value {
@@ -132,31 +186,48 @@ fn value(metric: &Metric, given: &Given) -> Value {
     }
 }
 
-/// Randomizes every answer and writes the reports of all users together.
-fn write_reports(
-    args: &ReplayArgs,
-    directory: &Path,
-    registry: &Registry,
-    replayed: &[Replayed],
-) -> Result<()> {
-    fs::create_dir(directory)
-        .with_context(|| format!("--reports {}: the directory must not exist yet", directory.display()))?;
-    let reports = replayed.par_iter().map(|replayed| randomize(registry, replayed));
-    let mut reports: Vec<Report> = reports.collect::<Result<Vec<_>>>()?.concat();
-    // Sorted, so that neighbours in a batch are of one metric and epoch, and not of one user.
-    reports.sort_unstable();
-    let mut randomness = Randomness::from_system()?;
-    let mut rest = &reports[..];
-    let mut number = 0;
-    while !rest.is_empty() {
-        let (batch, after) = rest.split_at(fitting(rest));
-        let batch = write_batch(args.key, BatchId(randomness.draw_id()), batch.to_vec())?;
-        number += 1;
-        let path = directory.join(format!("{number:06}.batch"));
-        fs::write(&path, batch).with_context(|| format!("cannot write {}", path.display()))?;
-        rest = after;
+/// Randomizes answers, and writes the reports of many users together.
+struct Randomizing<'a> {
+    directory: &'a Path,
+    registry: RegistryHash,
+    key: WriteKey,
+    randomness: Randomness,
+    reports: Vec<Report>,
+    batches: usize,
+}
+
+impl<'a> Randomizing<'a> {
+    fn new(directory: &'a Path, registry: RegistryHash, key: WriteKey) -> Result<Self> {
+        fs::create_dir(directory).with_context(|| {
+            format!("--reports {}: the directory must not exist yet", directory.display())
+        })?;
+        let randomness = Randomness::from_system()?;
+        Ok(Self { directory, registry, key, randomness, reports: Vec::new(), batches: 0 })
     }
-    Ok(())
+
+    fn push(&mut self, user: &User, metric: &Metric, answered: &Answered) -> Result<()> {
+        let domain = metric.domain().context("a metric with a source has a list of answers")?;
+        let encoder = Encoder::new(metric.id().clone(), metric.version(), *metric.params(), &user.secret);
+        let value = answered.given.value(domain, encoder.rounding())?;
+        let report = encoder.encode(value, answered.epoch, &mut self.randomness)?;
+        self.reports.push(report.published(self.registry, &answered.tags)?);
+        if self.reports.len() < MAX_REPORTS { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> Result<()> {
+        // Sorted, so that neighbours in a batch are of one metric and epoch, and not of one user.
+        self.reports.sort_unstable();
+        let mut rest = std::mem::take(&mut self.reports);
+        while !rest.is_empty() {
+            let after = rest.split_off(fitting(&rest));
+            let batch = write_batch(self.key, BatchId(self.randomness.draw_id()), rest)?;
+            self.batches += 1;
+            let path = self.directory.join(format!("{:06}.batch", self.batches));
+            fs::write(&path, batch).with_context(|| format!("cannot write {}", path.display()))?;
+            rest = after;
+        }
+        Ok(())
+    }
 }
 
 /// How many of the first reports fit into one batch, at least one.
@@ -171,35 +242,40 @@ fn fitting(reports: &[Report]) -> usize {
     (0..reports.len()).take_while(|i| fits(i)).count().max(1)
 }
 
-fn randomize(registry: &Registry, replayed: &Replayed) -> Result<Vec<Report>> {
-    let mut randomness = Randomness::from_system()?;
-    let report = |answered: &Answered| {
-        let metric = registry.metric(&answered.metric).context("an answer to a metric of the registry")?;
-        let domain = metric.domain().context("a metric with a source has a list of answers")?;
-        let encoder = Encoder::new(metric.id().clone(), metric.version(), *metric.params(), &replayed.secret);
-        let value = answered.given.value(domain, encoder.rounding())?;
-        let report = encoder.encode(value, answered.epoch, &mut randomness)?;
-        Ok(report.published(registry.hash(), &answered.tags)?)
-    };
-    replayed.answers.iter().map(report).collect()
+/// How much was read, and what was dropped.
+#[derive(Default)]
+struct Replayed {
+    users: usize,
+    events: usize,
+    answers: usize,
+    counters: Counters,
 }
 
-/// Says on standard error how much was read, and what was dropped.
-fn tell(users: &[User], replayed: &[Replayed]) -> Result<()> {
-    let sum = |of: fn(&Counters) -> u64| replayed.iter().map(|replayed| of(&replayed.counters)).sum::<u64>();
-    let mut err = io::stderr().lock();
-    let events: usize = users.iter().map(|user| user.events.len()).sum();
-    let answers: usize = replayed.iter().map(|replayed| replayed.answers.len()).sum();
-    writeln!(err, "{} users, {events} events, {answers} answers", users.len())?;
-    let dropped = [
-        ("events with an unknown name", sum(|counters| counters.unknown_events)),
-        ("events that no metric needs", sum(|counters| counters.unneeded_events)),
-        ("properties with an unknown name", sum(|counters| counters.unknown_properties)),
-        ("properties of another type", sum(|counters| counters.unfit_properties)),
-        ("labels that became `other`", sum(|counters| counters.other_labels)),
-    ];
-    for (what, count) in dropped.into_iter().filter(|(_, count)| *count > 0) {
-        writeln!(err, "{count} {what}")?;
+impl Replayed {
+    fn add(&mut self, counters: &Counters) {
+        let sum = &mut self.counters;
+        sum.unknown_events += counters.unknown_events;
+        sum.unneeded_events += counters.unneeded_events;
+        sum.unknown_properties += counters.unknown_properties;
+        sum.unfit_properties += counters.unfit_properties;
+        sum.other_labels += counters.other_labels;
     }
-    Ok(())
+
+    /// Says it on standard error.
+    fn tell(&self) -> Result<()> {
+        let Self { users, events, answers, counters } = self;
+        let mut err = io::stderr().lock();
+        writeln!(err, "{users} users, {events} events, {answers} answers")?;
+        let dropped = [
+            ("events with an unknown name", counters.unknown_events),
+            ("events that no metric needs", counters.unneeded_events),
+            ("properties with an unknown name", counters.unknown_properties),
+            ("properties of another type", counters.unfit_properties),
+            ("labels that became `other`", counters.other_labels),
+        ];
+        for (what, count) in dropped.into_iter().filter(|(_, count)| *count > 0) {
+            writeln!(err, "{count} {what}")?;
+        }
+        Ok(())
+    }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use deniable::{Epoch, MetricId, Params};
 use deniable_aggregator::decode::Counts;
+use deniable_aggregator::guard::Survey;
 use deniable_aggregator::store::{Selection, Store};
 
 /// A version of a metric and some of its epochs.
@@ -20,12 +21,26 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// The parameters of `metric` and the sums of the chosen reports.
+    /// What stands beside the figures of the chosen reports.
+    pub(crate) fn survey(&self, store: &dyn Store, metric: &MetricId) -> anyhow::Result<Survey> {
+        let (version, _) = self.stream(store, metric)?;
+        let left_out = store.left_out()?;
+        let mut survey = Survey::default();
+        for epochs in disjoint(self.epoch.clone()) {
+            let selection = Selection::of_epochs(epochs).without(left_out.clone());
+            survey.extend(Survey::of(store, metric, version, &selection)?);
+        }
+        Ok(survey)
+    }
+
+    /// The parameters of `metric` and the sums of the chosen reports, without what is set aside.
     pub(crate) fn sum(&self, store: &dyn Store, metric: &MetricId) -> anyhow::Result<(Params, Counts)> {
         let (version, params) = self.stream(store, metric)?;
+        let left_out = store.left_out()?;
         let mut total: Option<Counts> = None;
         for epochs in disjoint(self.epoch.clone()) {
-            let counts = store.counts(metric, version, &Selection::of_epochs(epochs))?;
+            let selection = Selection::of_epochs(epochs).without(left_out.clone());
+            let counts = store.counts(metric, version, &selection)?;
             match &mut total {
                 Some(total) => total.merge(&counts)?,
                 None => total = Some(counts),

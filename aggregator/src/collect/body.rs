@@ -27,8 +27,13 @@ const BINARY: &str = "application/octet-stream";
 /// The media type of a batch as base64url.
 const TEXT: &str = "text/plain";
 
-/// Reads the body of a request and unpacks it. It holds memory as long as [`Held`] does.
-pub(super) async fn receive(
+/// Reads the body of a request and unpacks it: what is left is the bytes of a batch, if it is one. It holds `memory` as
+/// long as [`Held`] does.
+///
+/// # Errors
+/// A [`Problem`] if the body is declared as something else, is over a limit, does not arrive in time or as a whole, or
+/// is not packed as it is declared; and [`Kind::Busy`] if there is no memory left.
+pub async fn receive(
     request: Request,
     memory: &Memory,
     timeout: Duration,

@@ -4,9 +4,11 @@
 //! |---|---|---|
 //! | `POST /v1/reports` | a batch, as `application/octet-stream`, or as base64url in `text/plain`; either may be packed by `gzip` | `{"status":"accepted","reports":n,"refused":{…}}`, or `"duplicate"` |
 //! | `GET /v1/catalog` | `?key=` and a write key; where there is one project it may be left out | the current metrics with their parameters, and an `ETag`; to who accepts `application/vnd.deniable.catalog`, the catalog in the bytes that devices read |
-//! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs |
+//! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs, the alarms of the guards, and what is left out |
 //! | `GET /metrics` | a token of role `monitor` | the collector's own figures, for Prometheus |
 //! | `POST /v1/admin/reload` | a token of role `admin` | `{"status":"ok"}` when questions, keys and tokens were read anew; [`Kind::ReloadRefused`] if they stay |
+//! | `GET /v1/admin/quarantine` | a token of role `read` | what is set aside: `[{"source":"web","reports":n},{"metric":"host","epoch":e,"reports":n}]` |
+//! | `POST` and `DELETE /v1/admin/quarantine` | a token of role `admin`; `?source=…`, or `?metric=…&epoch=…` | `{"changed":true,"source":"web","reports":n}` when it is set aside, or taken back, durably |
 //! | `GET /v1/admin/backup` | a token of role `admin` | the file of a store that holds every batch acknowledged until now |
 //! | `GET /healthz` | | `{"status":"ok"}` while the program answers |
 //! | `GET /readyz` | perhaps `?project=` | `{"status":"ok"}` while batches of all projects, or of that one, are taken |
@@ -39,9 +41,11 @@ use super::memory::Memory;
 use super::metrics::Metrics;
 use super::problem::{Kind, Problem, by_reason};
 use super::project::{ProjectName, Rules};
+use super::quarantine;
 use super::rates::{Limiter, Neighbourhood};
 use super::settings::{Origins, Settings};
 use super::writer::{Committed, WriterError};
+use crate::guard::{Survey, held};
 use crate::store::{Accepted, Checked, Selection, Store, Terms};
 
 /// How long a browser may remember which pages may read answers.
@@ -83,6 +87,10 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/catalog", get(catalog))
         .route("/v1/counts", get(counts))
         .route("/v1/admin/reload", post(admin::reload))
+        .route(
+            "/v1/admin/quarantine",
+            get(quarantine::list).post(quarantine::set_aside).delete(quarantine::take_back),
+        )
         .route("/v1/admin/backup", get(admin::backup))
         .route("/metrics", get(metrics))
         .route_layer(from_fn_with_state(app.clone(), limit))
@@ -202,7 +210,7 @@ async fn catalog(State(app): State<App>, request: Request) -> Result<Response, P
     Ok(found.rules.published.answer(request.headers()))
 }
 
-fn query<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
+pub(super) fn query<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
     let asked = Query::<T>::try_from_uri(request.uri());
     asked.map(|Query(asked)| asked).map_err(|error| Problem::new(Kind::BadQuery, error.body_text()))
 }
@@ -217,10 +225,12 @@ struct Wanted {
     to: Option<Epoch>,
 }
 
-/// The counts of a metric version: the reports of each cohort, and of those that set each bit.
+/// The counts of a metric version: the reports of each cohort, and of those that set each bit; and what stands beside them.
 #[derive(Serialize)]
 struct Sums {
     cohorts: Vec<Cohort>,
+    #[serde(flatten)]
+    beside: Survey,
 }
 
 #[derive(Serialize)]
@@ -240,16 +250,19 @@ async fn counts(State(app): State<App>, request: Request) -> Result<Response, Pr
 fn read(store: &dyn Store, wanted: Wanted) -> Result<Response, Problem> {
     let (metric, version) = match wanted {
         Wanted { metric: None, version: None, from: None, to: None } => {
-            return Ok(Json(store.holdings(&Selection::all())?).into_response());
+            return Ok(Json(held(store)?).into_response());
         }
         Wanted { metric: Some(metric), version: Some(version), .. } => (metric, version),
         _ => return Err(Problem::new(Kind::BadQuery, "give both metric and version, or nothing")),
     };
     let epochs = wanted.from.unwrap_or(Epoch(0))..=wanted.to.unwrap_or(Epoch(u32::MAX));
-    let counts = store.counts(&metric, version, &Selection::of_epochs(epochs))?;
+    let selection = Selection::of_epochs(epochs).without(store.left_out()?);
+    let counts = store.counts(&metric, version, &selection)?;
+    let beside = Survey::of(store, &metric, version, &selection)?;
     let cohort =
         |(cohort, reports): (usize, &u64)| Cohort { reports: *reports, ones: counts.ones(cohort).to_vec() };
-    Ok(Json(Sums { cohorts: counts.reports().iter().enumerate().map(cohort).collect() }).into_response())
+    let cohorts = counts.reports().iter().enumerate().map(cohort).collect();
+    Ok(Json(Sums { cohorts, beside }).into_response())
 }
 
 async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {

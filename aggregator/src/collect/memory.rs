@@ -10,18 +10,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The bytes that requests may hold together.
 #[derive(Clone, Debug)]
-pub(super) struct Memory {
+pub struct Memory {
     free: Arc<Semaphore>,
     bytes: usize,
 }
 
 /// Bytes that a request holds; dropping it gives them back.
 #[derive(Debug, Default)]
-pub(super) struct Held(Option<OwnedSemaphorePermit>);
+pub struct Held(Option<OwnedSemaphorePermit>);
 
 impl Memory {
     /// Allows `bytes` bytes.
-    pub(super) fn new(bytes: usize) -> Self {
+    pub fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(bytes)), bytes }
     }
@@ -38,7 +38,7 @@ impl Memory {
     }
 
     /// The bytes that requests hold now.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.bytes - self.free.available_permits()
     }
 }

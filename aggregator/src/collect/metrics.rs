@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::guards::Guards;
 use super::memory::Memory;
 use super::problem::Kind;
 use super::project::ProjectName;
@@ -86,6 +87,7 @@ struct ProjectContent {
     waiting: Gauge,
     store_bytes: Gauge,
     last_closed: Gauge,
+    guards: Guards,
 }
 
 /// A batch that waits for its commit; dropping it ends the waiting.
@@ -121,6 +123,7 @@ impl ProjectMetrics {
             "The newest epoch that takes no reports any more; -1 if all take them",
             last_closed.clone(),
         );
+        let guards = Guards::register(&mut registry);
         let content = ProjectContent {
             registry,
             batches,
@@ -130,6 +133,7 @@ impl ProjectMetrics {
             waiting,
             store_bytes,
             last_closed,
+            guards,
         };
         Self(Arc::new(content))
     }
@@ -174,8 +178,9 @@ impl ProjectMetrics {
     /// Reads what the store has to tell.
     fn observe(&self, store: &dyn Store) -> Result<(), StoreError> {
         self.0.store_bytes.set(whole(store.size_bytes()?));
-        self.0.last_closed.set(i64::from(store.open_from()?.0) - 1);
-        Ok(())
+        let open_from = store.open_from()?;
+        self.0.last_closed.set(i64::from(open_from.0) - 1);
+        self.0.guards.observe(store, open_from)
     }
 }
 
@@ -185,7 +190,7 @@ impl Drop for Waiting {
     }
 }
 
-fn whole(number: u64) -> i64 {
+pub(super) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

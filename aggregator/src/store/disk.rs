@@ -6,6 +6,7 @@ mod ids;
 mod migrate;
 mod read;
 mod verify;
+mod volumes;
 
 use std::fs::{self, File};
 use std::io;
@@ -18,11 +19,16 @@ use redb::{
 
 pub use self::verify::Verified;
 use super::accepted::Accepted;
+use super::boundary::{Caught, caught};
 use super::layout::{
-    FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, META, NEW_FILE, REGISTRIES, REPORTS, ROWS, STREAMS, TOTALS,
+    ASIDE, FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, META, NEW_FILE, REGISTRIES, REPORTS, ROWS, STREAMS, TOTALS,
+    VOLUMES,
 };
-use super::{Holding, Outcome, Place, Registries, Selection, Store, StoreError, Streams, Sums};
+use super::{
+    Aside, Holding, LeftOut, Outcome, Place, Registries, Selection, Store, StoreError, Streams, Sums,
+};
 use crate::catalog::Catalog;
+use crate::guard::Volumes;
 
 /// Memory for pages of the database. The rows that are being counted are few; ids are looked up at random.
 const CACHE_BYTES: usize = 128 << 20;
@@ -30,7 +36,7 @@ const CACHE_BYTES: usize = 128 << 20;
 /// A directory of counts.
 #[derive(Debug)]
 pub struct DiskStore {
-    db: Database,
+    db: Caught,
     dir: PathBuf,
 }
 
@@ -70,8 +76,8 @@ impl DiskStore {
 
     /// Opens the database in `file`, as the store of `dir`.
     fn open_file(file: &Path, dir: &Path) -> Result<Self, StoreError> {
-        let db = builder().open(file);
-        let store = Self { db: db.map_err(|error| cannot_open(dir, error))?, dir: dir.to_owned() };
+        let db = caught(dir, || builder().open(file).map_err(|error| cannot_open(dir, error)))?;
+        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
         store.bring_to_format()?;
         Ok(store)
     }
@@ -80,16 +86,15 @@ impl DiskStore {
     fn make(dir: &Path) -> Result<Self, StoreError> {
         let at = |source| StoreError::Io { dir: dir.to_owned(), source };
         let new = dir.join(NEW_FILE);
-        let create = || builder().create(&new);
-        let db = match create() {
-            Err(DatabaseError::Storage(_)) if new.exists() => {
-                // A crash left it unfinished; nothing was ever counted in it.
-                fs::remove_file(&new).map_err(at)?;
-                create()
+        if new.exists() {
+            // A crash left it unfinished, and nothing was ever counted in it; or another process is making it just now.
+            match caught(dir, || builder().open(&new).map_err(|error| cannot_open(dir, error))) {
+                Err(held @ StoreError::InUse { .. }) => return Err(held),
+                _ => fs::remove_file(&new).map_err(at)?,
             }
-            result => result,
-        };
-        let store = Self { db: db.map_err(|error| cannot_open(dir, error))?, dir: dir.to_owned() };
+        }
+        let db = caught(dir, || builder().create(&new).map_err(|error| cannot_open(dir, error)))?;
+        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
         store.write_tables()?;
         fs::rename(&new, dir.join(FILE)).map_err(at)?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)?;
@@ -101,8 +106,13 @@ impl DiskStore {
     /// # Errors
     /// A [`StoreError`] if the store fails.
     pub fn compact(&mut self) -> Result<(), StoreError> {
-        let compacted = self.db.compact().map_err(redb::Error::from);
-        self.run(|| compacted.map(drop))
+        let dir = self.dir.clone();
+        caught(&dir, || {
+            let compacted = self.db.compact();
+            compacted
+                .map(drop)
+                .map_err(|error| StoreError::Database { dir: dir.clone(), source: Box::new(error.into()) })
+        })
     }
 
     /// The store on storage of a test's own, made anew where there is none.
@@ -111,7 +121,7 @@ impl DiskStore {
         let dir = Path::new("storage of a test");
         let is_new = backend.len().is_ok_and(|length| length == 0);
         let db = Database::builder().create_with_backend(backend).map_err(|error| cannot_open(dir, error))?;
-        let store = Self { db, dir: dir.to_owned() };
+        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
         if is_new {
             store.write_tables()?;
         } else {
@@ -129,6 +139,8 @@ impl DiskStore {
             txn.open_table(ROWS)?;
             txn.open_table(TOTALS)?;
             txn.open_table(REPORTS)?;
+            txn.open_table(VOLUMES)?;
+            txn.open_table(ASIDE)?;
             Ok(txn.commit()?)
         })
     }
@@ -164,7 +176,9 @@ impl DiskStore {
 
     /// Runs steps on the database, and names the directory if one fails.
     fn run<T>(&self, steps: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        steps().map_err(|error| StoreError::Database { dir: self.dir.clone(), source: Box::new(error) })
+        caught(&self.dir, || {
+            steps().map_err(|error| StoreError::Database { dir: self.dir.clone(), source: Box::new(error) })
+        })
     }
 
     fn damaged(&self, what: String) -> StoreError {
@@ -174,11 +188,11 @@ impl DiskStore {
 
 impl Store for DiskStore {
     fn declare(&self, catalog: &Catalog) -> Result<(), StoreError> {
-        self.insert_catalog(catalog)
+        caught(&self.dir, || self.insert_catalog(catalog))
     }
 
     fn commit(&self, batches: &[Accepted], open_from: Epoch) -> Result<Vec<Outcome>, StoreError> {
-        self.commit_group(batches, open_from)
+        caught(&self.dir, || self.commit_group(batches, open_from))
     }
 
     fn open_from(&self) -> Result<Epoch, StoreError> {
@@ -194,23 +208,39 @@ impl Store for DiskStore {
     }
 
     fn copy(&self) -> Result<(File, u64), StoreError> {
-        self.copy_unnamed()
+        caught(&self.dir, || self.copy_unnamed())
     }
 
     fn holdings(&self, selection: &Selection) -> Result<Vec<Holding>, StoreError> {
-        self.holdings_in(&self.read()?, selection)
+        caught(&self.dir, || self.holdings_in(&self.read()?, selection))
     }
 
     fn streams(&self) -> Result<Streams, StoreError> {
-        self.streams_in(&self.read()?)
+        caught(&self.dir, || self.streams_in(&self.read()?))
     }
 
     fn registries(&self) -> Result<Registries, StoreError> {
-        self.registries_in(&self.read()?)
+        caught(&self.dir, || self.registries_in(&self.read()?))
     }
 
     fn params(&self, metric: &MetricId, version: u32) -> Result<Params, StoreError> {
-        self.params_in(&self.read()?, metric, version)
+        caught(&self.dir, || self.params_in(&self.read()?, metric, version))
+    }
+
+    fn volumes(&self, metric: &MetricId, version: u32) -> Result<Volumes, StoreError> {
+        caught(&self.dir, || self.volumes_in(&self.read()?, (metric, version)))
+    }
+
+    fn left_out(&self) -> Result<LeftOut, StoreError> {
+        caught(&self.dir, || self.left_out_in(&self.read()?))
+    }
+
+    fn set_aside(&self, what: &Aside) -> Result<bool, StoreError> {
+        caught(&self.dir, || self.note(what, true))
+    }
+
+    fn take_back(&self, what: &Aside) -> Result<bool, StoreError> {
+        caught(&self.dir, || self.note(what, false))
     }
 
     fn each_row(
@@ -220,7 +250,7 @@ impl Store for DiskStore {
         selection: &Selection,
         show: &mut dyn FnMut(&Place<'_>, &Sums<'_>),
     ) -> Result<(), StoreError> {
-        self.each_row_in(&self.read()?, (metric, version), selection, show)
+        caught(&self.dir, || self.each_row_in(&self.read()?, (metric, version), selection, show))
     }
 
     fn each_report(
@@ -230,7 +260,7 @@ impl Store for DiskStore {
         selection: &Selection,
         show: &mut dyn FnMut(&Place<'_>, &[u8], u64),
     ) -> Result<(), StoreError> {
-        self.each_report_in(&self.read()?, (metric, version), selection, show)
+        caught(&self.dir, || self.each_report_in(&self.read()?, (metric, version), selection, show))
     }
 }
 

@@ -15,6 +15,8 @@
 //! | `rows` | metric (text), version (u32), epoch (u32), source (text), tags (text), cohort (u16) | a row, see below |
 //! | `totals-2` | metric (text), version (u32), epoch (u32), source (text), tags (text) | the reports of all its rows, u64 |
 //! | `reports` | metric (text), version (u32), epoch (u32), source (text), tags (text), cohort (u16), bits (⌈k/8⌉ bytes) | how many such reports there are, u64 |
+//! | `volumes` | metric (text), version (u32), epoch (u32), source (text) | the reports of all its rows, u64; those with an improbable number of ones, u64 |
+//! | `aside` | metric (text), epoch (u32), source (text) | nothing |
 //!
 //! A batch id lies in the table of its newest counted epoch e: S = ⌊e/16⌋ in decimal. The table is dropped when all
 //! its epochs are closed.
@@ -28,12 +30,17 @@
 //! `reports` holds what came to metrics that keep their reports, equal reports together, so that their order is gone.
 //! The same reports are in the rows.
 //!
+//! Volumes stay when the rows of an epoch go elsewhere: a source is compared with its own past.
+//!
+//! An entry of `aside` sets aside a source, if its metric is empty, and the epoch is 0 then; else an epoch of the metric,
+//! and the source is empty.
+//!
 //! What a registry shows is `{"tags":[[name,[label,…]],…],"untagged":[metric,…]}`: its tags in order, each with its labels
 //! in order, and the metrics beside which it shows none.
 //!
 //! # Format 1
 //! Had, in place of `rows` and `totals-2`, the tables `counts` and `totals` with the same values under keys without
-//! source and tags, and neither `registries` nor `reports`. When such a store is opened, what it holds moves to the
+//! source and tags, and none of `registries`, `reports`, `volumes` and `aside`. When such a store is opened, what it holds moves to the
 //! empty source and no tags, in one transaction; older programs cannot open it then.
 //!
 //! # What is not there
@@ -84,6 +91,12 @@ pub(super) const REGISTRIES: TableDefinition<'_, &[u8; 8], (&[u8], &str)> =
 pub(super) const ROWS: TableDefinition<'_, RowKey<'static>, &[u8]> = TableDefinition::new("rows");
 pub(super) const TOTALS: TableDefinition<'_, PlaceKey<'static>, u64> = TableDefinition::new("totals-2");
 pub(super) const REPORTS: TableDefinition<'_, ReportKey<'static>, u64> = TableDefinition::new("reports");
+
+/// Metric, version, epoch and source.
+pub(super) type CellKey<'a> = (&'a str, u32, u32, &'a str);
+
+pub(super) const VOLUMES: TableDefinition<'_, CellKey<'static>, (u64, u64)> = TableDefinition::new("volumes");
+pub(super) const ASIDE: TableDefinition<'_, (&str, u32, &str), ()> = TableDefinition::new("aside");
 
 /// The tables of format 1 whose keys were shorter.
 pub(super) mod format_1 {

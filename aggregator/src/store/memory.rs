@@ -10,8 +10,11 @@ use deniable::{BatchId, Epoch, MetricId, Params};
 use super::accepted::Accepted;
 use super::fold::add_reports;
 use super::public::{Public, Tags};
-use super::{Holding, Outcome, Place, Registries, Selection, Store, StoreError, Streams, Sums};
+use super::{
+    Aside, Holding, LeftOut, Outcome, Place, Registries, Selection, Store, StoreError, Streams, Sums,
+};
 use crate::catalog::{Catalog, Definition};
+use crate::guard::Volumes;
 
 /// A store that ends with the process.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ struct Content {
     ids: BTreeSet<(Epoch, BatchId)>,
     /// Reports, and those of them that set each bit.
     rows: BTreeMap<RowKey, (u64, Vec<u64>)>,
+    volumes: BTreeMap<(MetricId, u32), Volumes>,
+    left_out: LeftOut,
     /// Reports that are kept, with their bits, and how many equal ones there are.
     reports: BTreeMap<(RowKey, Vec<u8>), u64>,
 }
@@ -51,7 +56,11 @@ impl Content {
             let (stream, source) = (section.definition.stream(), batch.source().to_owned());
             let tags = Tags::parse(&section.tags).expect("the tags of a checked section are canonical");
             let place = (stream.metric().clone(), stream.version(), section.epoch, source, tags);
+            let sources = self.volumes.entry((place.0.clone(), place.1)).or_default();
+            let volume = sources.entry(place.3.clone()).or_default().entry(place.2).or_default();
             for (cohort, bits) in section.records() {
+                volume.reports += 1;
+                volume.improbable += u64::from(section.definition.ones().is_improbable(bits));
                 let (metric, version, epoch, source, tags) = place.clone();
                 let key = (metric, version, epoch, source, tags, cohort);
                 let row = self.rows.entry(key.clone());
@@ -163,6 +172,24 @@ impl Store for MemoryStore {
 
     fn params(&self, metric: &MetricId, version: u32) -> Result<Params, StoreError> {
         self.lock().params(metric, version)
+    }
+
+    fn volumes(&self, metric: &MetricId, version: u32) -> Result<Volumes, StoreError> {
+        let content = self.lock();
+        content.params(metric, version)?;
+        Ok(content.volumes.get(&(metric.clone(), version)).cloned().unwrap_or_default())
+    }
+
+    fn left_out(&self) -> Result<LeftOut, StoreError> {
+        Ok(self.lock().left_out.clone())
+    }
+
+    fn set_aside(&self, what: &Aside) -> Result<bool, StoreError> {
+        Ok(self.lock().left_out.insert(what.clone()))
+    }
+
+    fn take_back(&self, what: &Aside) -> Result<bool, StoreError> {
+        Ok(self.lock().left_out.remove(what))
     }
 
     fn each_row(

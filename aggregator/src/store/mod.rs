@@ -18,6 +18,8 @@
 //! by the epochs that it carries anyway, and needs no time of its own.
 
 mod accepted;
+mod aside;
+mod boundary;
 mod disk;
 mod error;
 #[cfg(test)]
@@ -37,14 +39,16 @@ use deniable::{Epoch, MetricId, Params};
 use serde::Serialize;
 
 pub use self::accepted::{Accepted, Checked, Refused, Terms};
+pub use self::aside::{Aside, LeftOut};
 pub use self::disk::{DiskStore, Verified};
 pub use self::error::StoreError;
 pub use self::memory::MemoryStore;
 pub use self::public::{Public, Registries, Tags};
 pub use self::refusal::{Reason, Refusal};
-pub use self::selection::{LeftOut, Selection};
+pub use self::selection::Selection;
 use crate::catalog::Catalog;
 use crate::decode::{Counts, Reports};
+use crate::guard::Volumes;
 
 /// The metric versions of a store, each with the parameters that it is counted under.
 pub type Streams = BTreeMap<(MetricId, u32), Params>;
@@ -111,6 +115,31 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::UnknownStream`] if the version was never declared here.
     fn params(&self, metric: &MetricId, version: u32) -> Result<Params, StoreError>;
+
+    /// How many reports came to a metric version in each epoch and from each source, and how many of them had an improbable
+    /// number of ones; also of what is set aside, and of epochs whose rows are no longer here.
+    ///
+    /// # Errors
+    /// As [`Store::params`].
+    fn volumes(&self, metric: &MetricId, version: u32) -> Result<Volumes, StoreError>;
+
+    /// What is set aside: what figures are to leave out, by [`Selection::without`].
+    ///
+    /// # Errors
+    /// A [`StoreError`] if it cannot be read or is damaged.
+    fn left_out(&self) -> Result<LeftOut, StoreError>;
+
+    /// Sets something aside, durably; false if it was before. Its reports stay, and more are taken.
+    ///
+    /// # Errors
+    /// A [`StoreError`] if the transaction failed.
+    fn set_aside(&self, what: &Aside) -> Result<bool, StoreError>;
+
+    /// Takes back what was set aside, durably; false if it was not.
+    ///
+    /// # Errors
+    /// A [`StoreError`] if the transaction failed.
+    fn take_back(&self, what: &Aside) -> Result<bool, StoreError>;
 
     /// Shows each row of a metric version that a selection takes, in the order of their places. Each fits the parameters
     /// of the version.

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use deniable::{Epoch, MetricId};
 
+use super::aside::LeftOut;
 use super::public::Tags;
 
 /// Some of the reports of a store: those of some epochs and tags, without what is left out.
@@ -13,23 +14,6 @@ pub struct Selection {
     epochs: RangeInclusive<Epoch>,
     tags: BTreeMap<String, BTreeSet<String>>,
     left_out: LeftOut,
-}
-
-/// What is not counted, whatever else is chosen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Sources, by the names of their write keys; `""` is all that came without one.
-    pub sources: BTreeSet<String>,
-    /// Epochs of metrics, in all versions.
-    pub epochs: BTreeSet<(MetricId, Epoch)>,
-}
-
-impl LeftOut {
-    /// Says whether reports to `metric` of that epoch and source are left out.
-    pub fn holds(&self, metric: &MetricId, epoch: Epoch, source: &str) -> bool {
-        self.sources.contains(source)
-            || !self.epochs.is_empty() && self.epochs.contains(&(metric.clone(), epoch))
-    }
 }
 
 impl Default for Selection {
@@ -63,6 +47,11 @@ impl Selection {
         Self { left_out, ..self }
     }
 
+    /// What is left out of them.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
     /// The epochs.
     pub fn epochs(&self) -> &RangeInclusive<Epoch> {
         &self.epochs
@@ -81,6 +70,7 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::aside::Aside;
     use super::*;
 
     #[test]
@@ -101,8 +91,9 @@ mod tests {
     #[test]
     fn what_is_left_out_is_not_taken_and_the_rest_is() {
         let [metric, other] = ["m", "n"].map(|name| MetricId::new(name).unwrap());
-        let sources = BTreeSet::from(["old".to_owned()]);
-        let left_out = LeftOut { sources, epochs: BTreeSet::from([(metric.clone(), Epoch(5))]) };
+        let source = Aside::Source { source: "old".to_owned() };
+        let epoch = Aside::Epoch { metric: metric.clone(), epoch: Epoch(5) };
+        let left_out: LeftOut = [source, epoch].into_iter().collect();
         let selection = Selection::of_epochs(Epoch(4)..=Epoch(6)).without(left_out);
         let takes = |metric, epoch, source| selection.takes(metric, Epoch(epoch), source, &Tags::default());
         assert!(takes(&metric, 4, "") && takes(&metric, 6, "web") && takes(&other, 5, ""));

@@ -126,7 +126,10 @@ fn dump(dir: &Path) -> Vec<Entry> {
     let mut names: Vec<_> = txn.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
     names.sort();
     let ids: Vec<_> = names.extract_if(.., |name| name.starts_with("batches-")).collect();
-    assert_eq!(names, ["deniable", "registries", "reports", "rows", "streams", "totals-2"]);
+    assert_eq!(
+        names,
+        ["aside", "deniable", "registries", "reports", "rows", "streams", "totals-2", "volumes"]
+    );
     let mut entries = Vec::new();
     for name in &ids {
         let batches = txn.open_table(TableDefinition::<&[u8; 16], ()>::new(name)).unwrap();

@@ -6,7 +6,7 @@ use deniable::Epoch;
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::decode::Counts;
 use deniable_aggregator::store::{
-    Accepted, DiskStore, LeftOut, MemoryStore, Outcome, Reason, Registries, Selection, Store, Tags,
+    Accepted, Aside, DiskStore, MemoryStore, Outcome, Reason, Registries, Selection, Store, Tags,
 };
 
 use crate::support::{Choices, Section, batch, check, metric};
@@ -163,10 +163,9 @@ fn choose(choices: &mut Choices) -> (Selection, impl Fn(&Sent) -> bool + use<>) 
     }
     let sources: BTreeSet<&str> = SOURCES.into_iter().filter(|_| choices.below(4) == 0).collect();
     let without = (choices.below(2) == 0).then(|| 100 + choices.below(6) as u32);
-    let selection = selection.without(LeftOut {
-        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
-        epochs: without.iter().map(|epoch| (metric("host"), Epoch(*epoch))).collect(),
-    });
+    let of_sources = sources.iter().map(|source| Aside::Source { source: (*source).to_owned() });
+    let of_epochs = without.iter().map(|epoch| Aside::Epoch { metric: metric("host"), epoch: Epoch(*epoch) });
+    let selection = selection.without(of_sources.chain(of_epochs).collect());
     let takes = move |sent: &Sent| {
         epochs.contains(&sent.epoch)
             && wanted.iter().all(|(name, labels)| {

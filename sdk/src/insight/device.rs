@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use smallvec::SmallVec;
@@ -70,7 +69,7 @@ impl Device {
     pub fn new(registry: Arc<Registry>, secret: &DeviceSecret, install: Moment) -> Self {
         Self {
             clock: Clock::new(install),
-            tallies: vec![Tally::Empty; registry.cells.len()],
+            tallies: registry.cells.iter().map(|_| Tally::Empty).collect(),
             done: BTreeSet::new(),
             counters: Counters::default(),
             kept: Kept::default(),
@@ -173,8 +172,7 @@ impl Device {
         let occasion = self.occasion(event);
         let lookback = registry.declared().lookback_days > 0;
         if lookback {
-            let declared = |name: &str| plan.place_of(name).is_some();
-            self.counters.kept_dropped += self.kept.push(event, declared, &occasion);
+            self.counters.kept_dropped += self.kept.push(event, plan, &occasion);
         } else if plan.routes.is_empty() {
             self.counters.unneeded_events += 1;
         }
@@ -324,8 +322,12 @@ impl Device {
         self.forget_kept();
     }
 
-    fn forget_kept(&mut self) {
+    /// Drops the kept events that the registry's `lookback_days` no longer covers.
+    pub(super) fn forget_kept(&mut self) {
         let days = self.registry.declared().lookback_days;
+        if days == 0 {
+            self.kept = Kept::default();
+        }
         self.kept.forget(Day(self.clock.today.0.saturating_sub(days)), self.clock.latest.at);
     }
 

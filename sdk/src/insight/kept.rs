@@ -6,24 +6,25 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::bound::MAX_KEPT_BYTES;
 use super::tally::Occasion;
 use super::{Event, Property};
 use crate::calendar::{Day, Timestamp};
+use crate::registry::EventPlan;
 
-/// The most bytes of names and properties that are kept. The oldest events go first.
-pub const MAX_KEPT_BYTES: usize = 32 * 1024;
-
-/// What an event takes beside its texts.
-const EVENT_BYTES: usize = 32;
-
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Events in the order in which they came, within [`MAX_KEPT_BYTES`] as they are stored.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
     events: VecDeque<KeptEvent>,
+    /// The bytes of all events.
+    #[serde(skip)]
     bytes: usize,
 }
 
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 struct KeptEvent {
     at: Timestamp,
     day: Day,
@@ -32,7 +33,7 @@ struct KeptEvent {
     properties: Vec<(String, KeptProperty)>,
 }
 
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize, Zeroize)]
 enum KeptProperty {
     Flag(bool),
     Number(f64),
@@ -40,27 +41,29 @@ enum KeptProperty {
 }
 
 impl Kept {
-    /// Keeps an event. Returns how many had to go for it.
-    pub(super) fn push(
-        &mut self,
-        event: &Event<'_>,
-        declared: impl Fn(&str) -> bool,
-        when: &Occasion,
-    ) -> u64 {
-        let properties = event.properties.iter().filter(|(name, _)| declared(name));
-        let properties =
-            properties.filter_map(|(name, property)| Some(((*name).to_owned(), keep(*property)?)));
+    /// Measures events that were read, and drops the oldest of what is too much. Returns how many had to go.
+    pub(super) fn measure(&mut self) -> u64 {
+        self.bytes = self.events.iter().map(KeptEvent::bytes).sum();
+        self.shrink()
+    }
+
+    /// Keeps an event with the properties that are declared. Returns how many events had to go for it.
+    pub(super) fn push(&mut self, event: &Event<'_>, plan: &EventPlan, when: &Occasion) -> u64 {
+        // Of a name that stands twice the last one counts.
+        let mut last: SmallVec<[Option<Property<'_>>; 8]> = SmallVec::from_elem(None, plan.properties.len());
+        for (name, property) in event.properties {
+            if let Some(place) = plan.place_of(name) {
+                last[place] = Some(*property);
+            }
+        }
+        let named = plan.properties.iter().zip(last);
+        let properties = named.filter_map(|((name, _), property)| Some((name.clone(), keep(property?)?)));
         let Occasion { at, day, session } = *when;
         let kept =
             KeptEvent { at, day, session, name: event.name.to_owned(), properties: properties.collect() };
         self.bytes += kept.bytes();
         self.events.push_back(kept);
-        let mut dropped = 0;
-        while self.bytes > MAX_KEPT_BYTES {
-            self.drop_oldest();
-            dropped += 1;
-        }
-        dropped
+        self.shrink()
     }
 
     /// Drops what happened before a day, and what a clock that was set back has not reached yet.
@@ -72,6 +75,14 @@ impl Kept {
             let dropped = self.events.pop_back();
             self.bytes -= dropped.map_or(0, |event| event.bytes());
         }
+    }
+
+    fn shrink(&mut self) -> u64 {
+        let before = self.events.len();
+        while self.bytes > MAX_KEPT_BYTES {
+            self.drop_oldest();
+        }
+        (before - self.events.len()) as u64
     }
 
     fn drop_oldest(&mut self) {
@@ -101,11 +112,9 @@ impl Kept {
 }
 
 impl KeptEvent {
+    /// Its size as it is stored.
     fn bytes(&self) -> usize {
-        let properties = self.properties.iter().map(|(name, property)| {
-            name.len() + if let KeptProperty::Text(text) = property { text.len() } else { 8 }
-        });
-        EVENT_BYTES + self.name.len() + properties.sum::<usize>()
+        super::state::stored_bytes(self)
     }
 }
 

@@ -13,9 +13,18 @@
 //! Days are local days, and never run back when the offset changes.
 //!
 //! # Bounds
-//! Every cell has a bound, raw events are kept for [`lookback_days`](crate::registry::Declared::lookback_days) in at most
-//! [`MAX_KEPT_BYTES`], and texts over [`MAX_TEXT_BYTES`] are dropped and counted. No cost grows with the number of events.
+//! A stored state has at most [`MAX_STATE_BYTES`], whatever the registry and the events: every cell has a bound, a registry whose
+//! cells could together outgrow it is refused, raw events are kept for
+//! [`lookback_days`](crate::registry::Declared::lookback_days) in at most [`MAX_KEPT_BYTES`], and texts over [`MAX_TEXT_BYTES`]
+//! are dropped and counted. No cost grows with the number of events.
+//!
+//! # What is wiped
+//! When a device is reset or dropped, its secret, what its cells hold and the events it keeps are overwritten in memory before
+//! the memory is freed, and so is what a cell gives up for a later value. Stored bytes that are taken up are wiped after they
+//! were read. Not wiped are the bytes of [`Device::store`] and the texts of an [`Answered`], which belong to the caller; the
+//! times and sessions of kept events where their list grew; and copies that a move left on the stack.
 
+pub(crate) mod bound;
 mod clock;
 mod device;
 mod kept;
@@ -31,8 +40,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::bound::{MAX_KEPT_BYTES, MAX_STATE_BYTES};
 pub use self::device::Device;
-pub use self::kept::MAX_KEPT_BYTES;
 pub use self::state::{StateError, Unreadable};
 
 use crate::calendar::Timestamp;

@@ -1,12 +1,15 @@
 //! The stored state of a device.
 //!
-//! # State format, version 1
+//! # State format, version 2
 //! | bytes | content |
 //! |---|---|
 //! | 4 | `dnst` |
-//! | 1 | version, 1 |
+//! | 1 | version, 2 |
 //! | … | the state, in the postcard format; each tally stands under the hash of its cell's definition |
 //! | 8 | the first bytes of the SHA-256 of all before |
+//!
+//! It has at most [`MAX_STATE_BYTES`](super::MAX_STATE_BYTES). In version 1 a number, which means nothing now, followed the kept
+//! events.
 //!
 //! Tallies of cells that a new registry no longer has are dropped. Cells that are new begin with the raw events that were kept.
 
@@ -16,10 +19,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use postcard::ser_flavors::Size;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
 
 use super::Counters;
+use super::bound;
 use super::clock::Clock;
 use super::device::{Asked, Device, passes, properties};
 use super::kept::Kept;
@@ -29,32 +36,51 @@ use crate::metric::MetricId;
 use crate::registry::{Registry, Window};
 
 const MAGIC: [u8; 4] = *b"dnst";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const CHECK_BYTES: usize = 8;
 
-#[derive(Serialize, Deserialize)]
-struct Stored {
+/// What is written.
+#[derive(Serialize)]
+struct Storing<'a> {
+    clock: &'a Clock,
+    tallies: BTreeMap<u64, &'a Tally>,
+    done: &'a BTreeSet<(MetricId, u32)>,
+    counters: &'a Counters,
+    kept: &'a Kept,
+}
+
+/// What is read.
+#[derive(Deserialize)]
+struct Stored<K> {
     clock: Clock,
     tallies: BTreeMap<u64, Tally>,
     done: BTreeSet<(MetricId, u32)>,
     counters: Counters,
-    kept: Kept,
+    kept: K,
+}
+
+/// The bytes that something takes in a stored state.
+pub(super) fn stored_bytes(what: &impl Serialize) -> usize {
+    postcard::serialize_with_flavor(what, Size::default()).expect("plain data has a binary form")
 }
 
 impl Device {
-    /// The bytes to store. Keep them where only this program reads, beside the secret.
+    /// The bytes to store, at most [`MAX_STATE_BYTES`](super::MAX_STATE_BYTES). Keep them where only this program reads, beside
+    /// the secret.
     pub fn store(&self) -> Vec<u8> {
         let tallies = self.registry.cells.iter().zip(&self.tallies);
-        let stored = Stored {
-            clock: self.clock.clone(),
-            tallies: tallies.map(|(cell, tally)| (cell.key, tally.clone())).collect(),
-            done: self.done.clone(),
-            counters: self.counters,
-            kept: self.kept.clone(),
+        let storing = Storing {
+            clock: &self.clock,
+            tallies: tallies.map(|(cell, tally)| (cell.key, tally)).collect(),
+            done: &self.done,
+            counters: &self.counters,
+            kept: &self.kept,
         };
-        let mut bytes = MAGIC.to_vec();
+        // Room for all, so that no part of it is left behind in memory.
+        let mut bytes = Vec::with_capacity(MAGIC.len() + 1 + stored_bytes(&storing) + CHECK_BYTES);
+        bytes.extend(MAGIC);
         bytes.push(FORMAT);
-        bytes.extend(postcard::to_allocvec(&stored).expect("plain data has a binary form"));
+        let mut bytes = postcard::to_extend(&storing, bytes).expect("plain data has a binary form");
         let check = check(&bytes);
         bytes.extend(check);
         bytes
@@ -68,10 +94,13 @@ impl Device {
     pub fn restore(
         registry: Arc<Registry>,
         secret: &DeviceSecret,
-        bytes: Vec<u8>,
+        mut bytes: Vec<u8>,
     ) -> Result<Self, Unreadable> {
         let mut stored = match parse(&bytes) {
-            Ok(stored) => stored,
+            Ok(stored) => {
+                bytes.zeroize();
+                stored
+            }
             Err(error) => return Err(Unreadable { error, bytes: bytes.into() }),
         };
         let mut known = Vec::new();
@@ -91,8 +120,25 @@ impl Device {
             secret: secret.clone(),
             registry,
         };
+        device.counters.kept_dropped += device.kept.measure();
         device.look_back(&known);
+        device.forget_kept();
+        device.forget_done();
         Ok(device)
+    }
+
+    /// Drops what was answered once and is no longer asked, if there is no room for it.
+    fn forget_done(&mut self) {
+        let registry = Arc::clone(&self.registry);
+        let asked = |(id, version): &(MetricId, u32)| {
+            registry.metric(id).is_some_and(|metric| metric.version() == *version)
+        };
+        let others = self.done.iter().filter(|done| !asked(done));
+        let others: usize = others.map(|(id, _)| bound::of_done(id)).sum();
+        let own = bound::of_once(registry.metrics());
+        if own + others > bound::for_done(own) {
+            self.done.retain(asked);
+        }
     }
 
     /// Lets the cells that remember nothing see the raw events that were kept.
@@ -128,18 +174,29 @@ impl Device {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Stored, StateError> {
+fn parse(bytes: &[u8]) -> Result<Stored<Kept>, StateError> {
     let body = bytes.strip_prefix(&MAGIC).ok_or(StateError::NotAState)?;
     let &format = body.first().ok_or(StateError::Corrupt)?;
     if format > FORMAT {
         return Err(StateError::Newer { found: format });
     }
     let (whole, found) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(StateError::Corrupt)?;
-    if format != FORMAT || check(whole) != *found {
+    if check(whole) != *found {
         return Err(StateError::Corrupt);
     }
     let stored = whole.get(MAGIC.len() + 1..).ok_or(StateError::Corrupt)?;
-    match postcard::take_from_bytes(stored) {
+    match format {
+        1 => {
+            let Stored { clock, tallies, done, counters, kept: (kept, _) } = read::<(Kept, usize)>(stored)?;
+            Ok(Stored { clock, tallies, done, counters, kept })
+        }
+        FORMAT => read(stored),
+        _ => Err(StateError::Corrupt),
+    }
+}
+
+fn read<K: DeserializeOwned>(bytes: &[u8]) -> Result<Stored<K>, StateError> {
+    match postcard::take_from_bytes(bytes) {
         Ok((stored, [])) => Ok(stored),
         _ => Err(StateError::Corrupt),
     }

@@ -1,21 +1,21 @@
 //! What a cell remembers of the events it has seen: bounded, whatever their number.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::calendar::{Day, Timestamp};
 use crate::registry::{Order, Reduction};
 
 /// The most different texts that are told apart.
-const MAX_DISTINCT: usize = 256;
+pub(super) const MAX_DISTINCT: usize = 256;
 /// The most different magnitudes that a median tells apart; 32 for each doubling.
-const MAX_MAGNITUDES: usize = 1024;
+pub(super) const MAX_MAGNITUDES: usize = 1024;
 
 /// A property of an event, as its declaration reads it.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub(super) enum Got<'a> {
 }
 
 /// A property that is kept.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize, Zeroize)]
 pub(super) enum Held {
     Flag(bool),
     Number(f64),
@@ -46,8 +46,8 @@ impl From<Got<'_>> for Held {
     }
 }
 
-/// What a cell remembers.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+/// What a cell remembers. It is overwritten when it is dropped.
+#[derive(PartialEq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub(super) enum Tally {
     Empty,
     Seen,
@@ -55,12 +55,13 @@ pub(super) enum Tally {
     Counts(Vec<u32>),
     Count(u64),
     Number(f64),
-    /// How often each magnitude came.
-    Magnitudes(BTreeMap<i32, u32>),
+    /// How often each magnitude came, in their order.
+    Magnitudes(Vec<(i32, u32)>),
     /// A bit for each label.
     Labels(u64),
     Texts {
-        seen: BTreeSet<u64>,
+        /// A mark for each, in their order.
+        seen: Vec<u64>,
         overflowed: bool,
     },
     Minutes {
@@ -156,7 +157,8 @@ impl Tally {
     fn hold(&mut self, got: Got<'_>) {
         match (&mut *self, got) {
             (Self::Held(Held::Text(held)), Got::Text(text)) => {
-                held.clear();
+                // Should the text need more room, nothing is left in the old one.
+                held.zeroize();
                 held.push_str(text);
             }
             _ => *self = Self::Held(got.into()),
@@ -180,15 +182,20 @@ impl Tally {
 
     fn count_magnitude(&mut self, x: f64) {
         if *self == Self::Empty {
-            *self = Self::Magnitudes(BTreeMap::new());
+            *self = Self::Magnitudes(Vec::new());
         }
         let Self::Magnitudes(counts) = self else { return };
         let magnitude = magnitude(x);
-        let known = counts.len() < MAX_MAGNITUDES || counts.contains_key(&magnitude);
-        let above = || counts.range(magnitude..).next().or_else(|| counts.iter().next_back());
-        let place = if known { magnitude } else { above().map_or(magnitude, |(near, _)| *near) };
-        let count = counts.entry(place).or_insert(0);
-        *count = count.saturating_add(1);
+        let place = match counts.binary_search_by_key(&magnitude, |(known, _)| *known) {
+            Ok(place) => place,
+            Err(place) if counts.len() < MAX_MAGNITUDES => {
+                insert(counts, place, (magnitude, 0));
+                place
+            }
+            // The next above, or the last.
+            Err(place) => place.min(counts.len() - 1),
+        };
+        counts[place].1 = counts[place].1.saturating_add(1);
     }
 
     fn add_label(&mut self, label: u16) {
@@ -206,13 +213,13 @@ impl Tally {
             Got::Flag(_) | Got::Number(_) => return,
         };
         if *self == Self::Empty {
-            *self = Self::Texts { seen: BTreeSet::new(), overflowed: false };
+            *self = Self::Texts { seen: Vec::new(), overflowed: false };
         }
         let Self::Texts { seen, overflowed } = self else { return };
-        if seen.len() < MAX_DISTINCT || seen.contains(&mark) {
-            seen.insert(mark);
-        } else {
-            *overflowed = true;
+        match seen.binary_search(&mark) {
+            Ok(_) => {}
+            Err(place) if seen.len() < MAX_DISTINCT => insert(seen, place, mark),
+            Err(_) => *overflowed = true,
         }
     }
 
@@ -362,6 +369,17 @@ impl Tally {
     }
 }
 
+/// Inserts into a list, and leaves nothing behind where the list needs more room.
+fn insert<T: Copy + Zeroize>(list: &mut Vec<T>, place: usize, item: T) {
+    if list.len() == list.capacity() {
+        let mut wider = Vec::with_capacity((2 * list.len()).max(8));
+        wider.extend_from_slice(list);
+        list.zeroize();
+        *list = wider;
+    }
+    list.insert(place, item);
+}
+
 /// A position from 1.
 fn position(draw: u64, positions: u16) -> u16 {
     1 + ((u128::from(draw) * u128::from(positions)) >> 64) as u16
@@ -405,8 +423,8 @@ fn least_of(magnitude: i32) -> f64 {
     if magnitude < 0 { -x } else { x }
 }
 
-fn median(counts: &BTreeMap<i32, u32>) -> Option<f64> {
-    let total: u64 = counts.values().map(|count| u64::from(*count)).sum();
+fn median(counts: &[(i32, u32)]) -> Option<f64> {
+    let total: u64 = counts.iter().map(|(_, count)| u64::from(*count)).sum();
     let mut before = 0;
     counts.iter().find_map(|(magnitude, count)| {
         before += u64::from(*count);

@@ -315,13 +315,13 @@ fn damaged_short_and_newer_states_are_refused_and_handed_back() {
         assert!(!format!("{refused:?} {refused}").contains("hidden"));
     }
     let mut newer = bytes.clone();
-    newer[4] = 2;
-    assert_eq!(restore(&newer).unwrap_err().error, StateError::Newer { found: 2 });
+    newer[4] = 3;
+    assert_eq!(restore(&newer).unwrap_err().error, StateError::Newer { found: 3 });
 }
 
-/// A state as the first format wrote it. It must open for ever.
+/// A state as each format wrote it. They must open for ever.
 #[test]
-fn a_state_of_the_first_format_still_opens() {
+fn a_state_of_every_format_still_opens() {
     let registry = registry(
         7,
         &[
@@ -340,13 +340,21 @@ fn a_state_of_the_first_format_still_opens() {
     device.track(&Event { properties: &properties, ..SEEN }, at(HOUR));
     device.track(&Event { name: "unheard", ..SEEN }, at(2 * HOUR));
     let hex: String = device.store().iter().map(|byte| format!("{byte:02x}")).collect();
-    let fixture = include_str!("state_v1.hex").trim();
-    assert_eq!(hex, fixture, "the bytes changed: that is a new format, and this one must still open");
-    let bytes = (0..fixture.len()).step_by(2).map(|i| u8::from_str_radix(&fixture[i..i + 2], 16).unwrap());
-    let mut opened = Device::restore(registry, &secret(), bytes.collect()).unwrap();
-    let answers = opened.advance(at(DAY));
-    assert_eq!(numbers(&answers), [(19_812, Some(1.0))]);
-    assert_eq!(opened.counters().unknown_events, 1);
+    let fixtures = [include_str!("state_v1.hex"), include_str!("state_v2.hex")].map(str::trim);
+    assert_eq!(hex, fixtures[1], "the bytes changed: that is a new format, and this one must still open");
+    for fixture in fixtures {
+        let byte = |i| u8::from_str_radix(&fixture[i..i + 2], 16).unwrap();
+        let bytes = (0..fixture.len()).step_by(2).map(byte).collect();
+        let mut opened = Device::restore(Arc::clone(&registry), &secret(), bytes).unwrap();
+        let answers = opened.advance(at(DAY));
+        assert_eq!(numbers(&answers), [(19_812, Some(1.0))]);
+        assert_eq!(opened.counters().unknown_events, 1);
+        // The event that was kept is there for a metric that is new.
+        let sum = json!({ "sum": { "events": ["seen"], "property": "x", "window": "ever" } });
+        let later = self::registry(7, &[("sum", sum, number(), "day")]);
+        let mut later = Device::restore(later, &secret(), opened.store()).unwrap();
+        assert_eq!(numbers(&later.advance(at(2 * DAY))), [(19_813, Some(1.5))]);
+    }
 }
 
 /// Three metrics of which the caps allow one: each device answers its own, and stays with it when its state is stored and

@@ -14,6 +14,7 @@ use super::declared::{Declared, Filter, Matching, Of, Property, Source, Window};
 use super::fault::{Fault, Place, Problem};
 use super::plan::{Cell, Check, EventPlan, Reduction, Route, Shape, check, shape, with_other};
 use crate::domain::{Domain, Other};
+use crate::insight::{MAX_KEPT_BYTES, MAX_STATE_BYTES, bound};
 
 /// Labels of a presence cell, in the order of their values.
 const PRESENCE: [&str; 6] = ["absent", "day", "week", "month", "week_and_month", "ever"];
@@ -23,6 +24,8 @@ pub(super) struct Compiler<'d> {
     pub(super) declared: &'d Declared,
     pub(super) faults: Vec<Fault>,
     pub(super) cells: Vec<Cell>,
+    /// Where each cell was first asked for.
+    places: Vec<Place>,
     by_key: BTreeMap<u64, usize>,
     pub(super) events: Vec<EventPlan>,
     pub(super) event_names: BTreeMap<String, usize>,
@@ -42,6 +45,7 @@ impl<'d> Compiler<'d> {
             declared,
             faults: Vec::new(),
             cells: Vec::new(),
+            places: Vec::new(),
             by_key: BTreeMap::new(),
             events: Vec::new(),
             event_names: BTreeMap::new(),
@@ -117,7 +121,8 @@ impl<'d> Compiler<'d> {
             .collect();
         let funnel = if let Source::Funnel(name) = source { self.declared.funnels.get(name) } else { None };
         let definition = (source, funnel, self.reduced(source));
-        let cell = self.insert(Cell { key: key(&definition), reduction, window }, routes);
+        let bytes = bound::of_cell(&reduction, shape == Shape::Text);
+        let cell = self.insert(&place, Cell { key: key(&definition), reduction, window, bytes }, routes);
         (self.faults.len() == before).then_some((cell, shape))
     }
 
@@ -134,21 +139,37 @@ impl<'d> Compiler<'d> {
     pub(super) fn count(&mut self, place: &Place, of: &Matching, window: Window) -> usize {
         let input = Input { events: &of.events, filters: &of.filters, property: None, place: place.clone() };
         let routes = self.routes(0, &input);
-        self.insert(Cell { key: key(&("count", of, window)), reduction: Reduction::Count, window }, routes)
+        let (reduction, key) = (Reduction::Count, key(&("count", of, window)));
+        let bytes = bound::of_cell(&reduction, false);
+        self.insert(place, Cell { key, reduction, window, bytes }, routes)
     }
 
-    fn insert(&mut self, cell: Cell, routes: Vec<(usize, Route)>) -> usize {
+    fn insert(&mut self, place: &Place, cell: Cell, routes: Vec<(usize, Route)>) -> usize {
         if let Some(&known) = self.by_key.get(&cell.key) {
             return known;
         }
         let index = self.cells.len();
         self.by_key.insert(cell.key, index);
         self.cells.push(cell);
+        self.places.push(place.clone());
         // The last input first, so that one event does not make two steps.
         for (event, route) in routes.into_iter().rev() {
             self.events[event].routes.push(Route { cell: index, ..route });
         }
         index
+    }
+
+    /// Refuses a registry whose state could outgrow its bound on some device. `once` are the bytes of what is answered once.
+    pub(super) fn state(&mut self, once: usize) {
+        let kept = if self.declared.lookback_days > 0 { MAX_KEPT_BYTES } else { 0 };
+        let cells: usize = self.cells.iter().map(|cell| cell.bytes).sum();
+        let total = bound::FIXED_BYTES + once + kept + cells;
+        let largest = self.cells.iter().zip(&self.places).max_by_key(|(cell, _)| cell.bytes);
+        if let Some((cell, place)) = largest.filter(|_| total > MAX_STATE_BYTES) {
+            let problem =
+                Problem::StateTooLarge { total, cells: self.cells.len(), largest: cell.bytes, kept };
+            self.fault(place.clone(), problem);
+        }
     }
 
     fn reduce(

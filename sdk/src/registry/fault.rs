@@ -173,6 +173,21 @@ pub enum Problem {
         /// The cap.
         cap: f64,
     },
+    /// Cells that could need more room than a device gives them.
+    #[error(
+        "a device could have to store {total} bytes, over the limit of {}: {cells} reductions of which this is the largest with {largest}, and {kept} for kept events; ask over fewer labels, take out a median, a number of texts or a text, or lookback_days",
+        crate::insight::MAX_STATE_BYTES
+    )]
+    StateTooLarge {
+        /// The bytes at worst.
+        total: usize,
+        /// The number of reductions.
+        cells: usize,
+        /// The bytes of the largest.
+        largest: usize,
+        /// The bytes of kept events.
+        kept: usize,
+    },
     /// A window that is not that of the report.
     #[error(
         "a window of {window} does not fit a metric answered every {every}; use the same, \"ever\", \"first_session\" or a number of days"

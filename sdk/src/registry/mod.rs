@@ -40,6 +40,7 @@ pub(crate) use self::metric::{Answer, Plan};
 pub(crate) use self::plan::{Cell, Check, EventPlan, OTHER, Reduction};
 
 use self::compile::Compiler;
+use crate::insight::bound;
 use crate::report::MAX_TAGS;
 
 const MAGIC: [u8; 4] = *b"dnct";
@@ -105,6 +106,7 @@ impl Registry {
             }
         }
         compiler.unused_names();
+        compiler.state(bound::for_done(bound::of_once(metrics.values())));
         let Compiler { faults, cells, events, event_names, .. } = compiler;
         if !faults.is_empty() {
             return Err(Faults(faults));

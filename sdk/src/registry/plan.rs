@@ -17,6 +17,8 @@ pub(crate) struct Cell {
     pub(crate) key: u64,
     pub(crate) reduction: Reduction,
     pub(crate) window: Window,
+    /// The most bytes that its tally takes in a stored state.
+    pub(crate) bytes: usize,
 }
 
 #[derive(Clone, Debug)]

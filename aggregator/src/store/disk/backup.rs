@@ -12,8 +12,9 @@ use redb::{
 };
 
 use super::super::StoreError;
+use super::super::boundary::caught;
 use super::super::layout::{
-    self, COPY_FILE, FILE, META, REGISTRIES, REPORTS, RESTORED_FILE, ROWS, STREAMS, TOTALS,
+    self, ASIDE, COPY_FILE, FILE, META, REGISTRIES, REPORTS, RESTORED_FILE, ROWS, STREAMS, TOTALS, VOLUMES,
 };
 use super::{DiskStore, Verified, cannot_open};
 
@@ -28,7 +29,7 @@ impl DiskStore {
     pub fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
         // Another's file is not written over.
         File::create_new(file).map_err(|source| at(file, source))?;
-        self.fill(file).inspect_err(|_| {
+        caught(&self.dir, || self.fill(file)).inspect_err(|_| {
             // The first failure is the one to tell.
             let _ = fs::remove_file(file);
         })
@@ -117,6 +118,8 @@ fn copy_table(name: &str, from: &ReadTransaction, to: &WriteTransaction) -> Resu
         name if name == ROWS.name() => copy_entries(ROWS, from, to)?,
         name if name == TOTALS.name() => copy_entries(TOTALS, from, to)?,
         name if name == REPORTS.name() => copy_entries(REPORTS, from, to)?,
+        name if name == VOLUMES.name() => copy_entries(VOLUMES, from, to)?,
+        name if name == ASIDE.name() => copy_entries(ASIDE, from, to)?,
         name if layout::last_epoch(name).is_some() => copy_entries(layout::ids(name), from, to)?,
         _ => return Ok(false),
     }

@@ -7,13 +7,15 @@ use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
 
 use super::super::accepted::{Accepted, AcceptedSection};
 use super::super::layout::{
-    self, FLOOR_KEY, META, PlaceKey, REGISTRIES, REPORTS, ROWS, ReportKey, Row, RowKey, STREAMS, TOTALS,
+    self, CellKey, FLOOR_KEY, META, PlaceKey, REGISTRIES, REPORTS, ROWS, ReportKey, Row, RowKey, STREAMS,
+    TOTALS, VOLUMES,
 };
 use super::super::public::Public;
 use super::super::{Outcome, StoreError};
 use super::DiskStore;
 use super::ids::Spans;
 use crate::catalog::{Catalog, Definition};
+use crate::guard::Volume;
 
 /// The reports of a place that arrived together: cohort and bits of each, sorted.
 type Records<'a> = Vec<(u16, &'a [u8])>;
@@ -137,6 +139,13 @@ impl DiskStore {
             records.sort_unstable();
             let place = (metric, version, epoch.0, source, tags);
             adder.add_total(self, place, records.len() as u64)?;
+            let ones = definition.ones();
+            let improbable = records.iter().filter(|(_, bits)| ones.is_improbable(bits)).count();
+            adder.add_volume(
+                self,
+                place,
+                Volume { reports: records.len() as u64, improbable: improbable as u64 },
+            )?;
             adder.add_rows(self, place, stream.bits(), &records)?;
             if definition.keeps_reports() {
                 self.run(|| adder.keep(place, &records))?;
@@ -156,6 +165,7 @@ impl DiskStore {
 struct Adder<'txn> {
     rows: Table<'txn, RowKey<'static>, &'static [u8]>,
     totals: Table<'txn, PlaceKey<'static>, u64>,
+    volumes: Table<'txn, CellKey<'static>, (u64, u64)>,
     reports: Table<'txn, ReportKey<'static>, u64>,
     row: Row,
     bytes: Vec<u8>,
@@ -164,14 +174,28 @@ struct Adder<'txn> {
 impl<'txn> Adder<'txn> {
     fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
         let (rows, totals) = (txn.open_table(ROWS)?, txn.open_table(TOTALS)?);
-        let reports = txn.open_table(REPORTS)?;
-        Ok(Self { rows, totals, reports, row: Row::default(), bytes: Vec::new() })
+        let (volumes, reports) = (txn.open_table(VOLUMES)?, txn.open_table(REPORTS)?);
+        Ok(Self { rows, totals, volumes, reports, row: Row::default(), bytes: Vec::new() })
     }
 
     fn add_total(&mut self, store: &DiskStore, place: PlaceKey<'_>, reports: u64) -> Result<(), StoreError> {
         store.run(|| {
             let total = self.totals.get(place)?.map_or(0, |total| total.value()) + reports;
             Ok(self.totals.insert(place, total).map(drop)?)
+        })
+    }
+
+    fn add_volume(
+        &mut self,
+        store: &DiskStore,
+        (metric, version, epoch, source, _): PlaceKey<'_>,
+        more: Volume,
+    ) -> Result<(), StoreError> {
+        let key = (metric, version, epoch, source);
+        store.run(|| {
+            let (reports, improbable) = self.volumes.get(key)?.map_or((0, 0), |held| held.value());
+            let sum = (reports + more.reports, improbable + more.improbable);
+            Ok(self.volumes.insert(key, sum).map(drop)?)
         })
     }
 

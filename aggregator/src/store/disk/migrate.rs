@@ -3,14 +3,16 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::super::StoreError;
-use super::super::layout::{FORMAT, FORMAT_KEY, META, NO_TAGS, REGISTRIES, REPORTS, ROWS, TOTALS, format_1};
+use super::super::layout::{
+    ASIDE, FORMAT, FORMAT_KEY, META, NO_TAGS, REGISTRIES, REPORTS, ROWS, TOTALS, VOLUMES, format_1,
+};
 use super::DiskStore;
 
 /// Where reports came from before that was noted.
 const NO_SOURCE: &str = "";
 
 impl DiskStore {
-    /// Moves rows and totals to the empty source and no tags.
+    /// Moves rows and totals to the empty source and no tags; the totals are its volumes.
     pub(super) fn migrate_from_format_1(&self) -> Result<(), StoreError> {
         let txn = self.begin()?;
         self.run(|| {
@@ -18,6 +20,7 @@ impl DiskStore {
             move_totals(&txn)?;
             txn.open_table(REGISTRIES)?;
             txn.open_table(REPORTS)?;
+            txn.open_table(ASIDE)?;
             txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
             Ok(txn.commit()?)
         })
@@ -37,11 +40,13 @@ fn move_rows(txn: &WriteTransaction) -> Result<(), redb::Error> {
 
 fn move_totals(txn: &WriteTransaction) -> Result<(), redb::Error> {
     let old = txn.open_table(format_1::TOTALS)?;
-    let mut totals = txn.open_table(TOTALS)?;
+    let (mut totals, mut volumes) = (txn.open_table(TOTALS)?, txn.open_table(VOLUMES)?);
     for entry in old.iter()? {
         let (key, total) = entry?;
         let (metric, version, epoch) = key.value();
         totals.insert((metric, version, epoch, NO_SOURCE, NO_TAGS), total.value())?;
+        // Which of them were improbable was not noted.
+        volumes.insert((metric, version, epoch, NO_SOURCE), (total.value(), 0))?;
     }
     Ok(txn.delete_table(old).map(drop)?)
 }

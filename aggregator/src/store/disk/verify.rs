@@ -7,9 +7,11 @@ use deniable::{Epoch, MetricId, Params};
 use redb::{ReadTransaction, ReadableTableMetadata, TableHandle};
 use sha2::{Digest, Sha256};
 
+use super::super::boundary::caught;
 use super::super::layout::{self, REGISTRIES, REPORTS, ROWS};
 use super::super::{Place, Selection, StoreError, Tags};
 use super::read::Held;
+use super::volumes::HeldCell;
 use super::{DiskStore, cannot_open};
 
 /// What a sound store holds.
@@ -34,15 +36,17 @@ impl DiskStore {
     /// # Errors
     /// [`StoreError::Damaged`] if something is not as it was written.
     pub fn verify(mut self) -> Result<Verified, StoreError> {
-        match self.db.check_integrity() {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(
-                    self.damaged("a page that differs from its checksum, or the list of free pages".into())
-                );
-            }
-            Err(error) => return Err(cannot_open(&self.dir, error)),
+        let dir = self.dir.clone();
+        let checked = || self.db.check_integrity().map_err(|error| cannot_open(&dir, error));
+        if !caught(&dir, checked)? {
+            return Err(
+                self.damaged("a page that differs from its checksum, or the list of free pages".into())
+            );
         }
+        caught(&dir, || self.verify_content())
+    }
+
+    fn verify_content(&self) -> Result<Verified, StoreError> {
         let txn = self.read()?;
         self.verify_registries(&txn)?;
         let mut sums = BTreeMap::<Held, u64>::new();
@@ -73,7 +77,29 @@ impl DiskStore {
         if self.totals_in(&txn)? != sums {
             return Err(self.damaged("a total that is not the sum of its rows".into()));
         }
+        self.verify_volumes(&txn, &sums)?;
+        self.left_out_in(&txn)?;
         Ok(Verified { reports: sums.values().sum(), rows, kept, batch_ids: self.batch_ids(&txn)? })
+    }
+
+    /// Compares the volume of each cell that has rows with their reports. Those of epochs that are elsewhere have none.
+    fn verify_volumes(&self, txn: &ReadTransaction, sums: &BTreeMap<Held, u64>) -> Result<(), StoreError> {
+        let mut cells = BTreeMap::<HeldCell, u64>::new();
+        for ((metric, version, epoch, source, _), reports) in sums {
+            *cells.entry((metric.clone(), *version, *epoch, source.clone())).or_default() += reports;
+        }
+        self.each_volume_in(txn, ("", 0, 0, ""), &mut |cell, volume| {
+            if cells.get(&cell) == Some(&volume.reports) {
+                cells.remove(&cell);
+            }
+            true
+        })?;
+        match cells.first_key_value() {
+            None => Ok(()),
+            Some((cell, _)) => {
+                Err(self.damaged(format!("the volume {cell:?}, which is not the sum of its rows,")))
+            }
+        }
     }
 
     /// Compares each catalog with its name.

@@ -12,8 +12,12 @@
 //!
 //! A time is a date and time as in RFC 3339, or a number of seconds since 1970, or of milliseconds where that would be after
 //! the year 5138. A time with an offset is local time there.
+//!
+//! Users' events may be interleaved and out of order. They are sorted in bounded memory, so a file may be larger than memory;
+//! what does not fit is written to temporary files meanwhile.
 
-use std::collections::HashMap;
+mod sort;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -22,46 +26,67 @@ use deniable::calendar::{Moment, Timestamp};
 use deniable::insight;
 use deniable::registry::{Property, Registry};
 use jiff::fmt::temporal::Pieces;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
+
+use self::sort::{Merged, Placed, Sorter};
 
 /// Seconds above this are milliseconds.
 const MOST_SECONDS: f64 = 1e11;
 
-/// The events of one user, the earliest first.
-#[derive(Debug)]
-pub struct User {
-    /// Its name in the file.
-    pub id: String,
-    /// What happened.
-    pub events: Vec<RawEvent>,
-}
+/// Bytes of events that are sorted in memory.
+const SORT_BYTES: usize = 64 * 1024 * 1024;
 
 /// An event as it stands in a file.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct RawEvent {
     /// Its name.
     pub name: Box<str>,
     /// When, and at which offset.
     pub at: Moment,
     /// Its properties.
-    pub properties: Vec<(Box<str>, Value)>,
+    pub properties: Vec<(Box<str>, Raw)>,
+}
+
+/// A property as it stands in a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Raw {
+    /// True or false.
+    Flag(bool),
+    /// A number, in its digits.
+    Number(Box<str>),
+    /// A text, or the JSON of a list or an object.
+    Text(Box<str>),
+}
+
+impl Raw {
+    /// None for null.
+    fn new(value: Value) -> Option<Self> {
+        match value {
+            Value::Null => None,
+            Value::Bool(flag) => Some(Self::Flag(flag)),
+            Value::Number(number) => Some(Self::Number(number.to_string().into())),
+            Value::String(text) => Some(Self::Text(text.into())),
+            value @ (Value::Array(_) | Value::Object(_)) => Some(Self::Text(value.to_string().into())),
+        }
+    }
 }
 
 impl RawEvent {
     /// The properties as their declarations read them: CSV has texts only, and JSON may have a number where a label is declared.
     pub fn fitted(&self, registry: &Registry) -> Vec<(&str, Fitted)> {
-        let fit = |name: &str, value: &Value| match (registry.property(&self.name, name), value) {
-            (Some(Property::Number), Value::String(text)) => text.trim().parse().ok().map(Fitted::Number),
-            (Some(Property::Flag), Value::String(text)) => text.trim().parse().ok().map(Fitted::Flag),
-            (_, Value::String(text)) => Some(Fitted::Text(text.clone())),
-            (Some(Property::Labels(_) | Property::Text), value @ (Value::Number(_) | Value::Bool(_))) => {
-                Some(Fitted::Text(value.to_string()))
+        let fit = |name: &str, value: &Raw| match (registry.property(&self.name, name), value) {
+            (Some(Property::Number), Raw::Text(text)) => text.trim().parse().ok().map(Fitted::Number),
+            (Some(Property::Flag), Raw::Text(text)) => text.trim().parse().ok().map(Fitted::Flag),
+            (Some(Property::Labels(_) | Property::Text), Raw::Number(text)) | (_, Raw::Text(text)) => {
+                Some(Fitted::Text(text.to_string()))
             }
-            (_, Value::Number(number)) => number.as_f64().map(Fitted::Number),
-            (_, Value::Bool(flag)) => Some(Fitted::Flag(*flag)),
-            (_, Value::Null) => None,
-            (_, value @ (Value::Array(_) | Value::Object(_))) => Some(Fitted::Text(value.to_string())),
+            (Some(Property::Labels(_) | Property::Text), Raw::Flag(flag)) => {
+                Some(Fitted::Text(flag.to_string()))
+            }
+            (_, Raw::Number(number)) => number.parse().ok().map(Fitted::Number),
+            (_, Raw::Flag(flag)) => Some(Fitted::Flag(*flag)),
         };
         self.properties.iter().filter_map(|(name, value)| Some((&**name, fit(name, value)?))).collect()
     }
@@ -89,74 +114,116 @@ impl Fitted {
     }
 }
 
-/// Reads a file of events, user by user in the order in which they first appear.
-///
-/// # Errors
-/// An [`EventsError`] that names the file, and the line that is no event.
-pub fn read(path: &Path) -> Result<Vec<User>, EventsError> {
-    let unreadable = |source| EventsError::Unreadable { path: path.to_owned(), source };
-    let file = BufReader::new(File::open(path).map_err(unreadable)?);
-    let mut users = Users::default();
-    let invalid = |line, fault| EventsError::Invalid { path: path.to_owned(), line, fault };
-    if path.extension().is_some_and(|extension| extension == "csv") {
+/// The events of a file, user by user in the order of their names, the earliest event of each first.
+pub struct Sorted {
+    path: PathBuf,
+    merged: Merged,
+    last: Option<Timestamp>,
+}
+
+impl Sorted {
+    /// Reads a file of events to its end, and sorts them.
+    ///
+    /// # Errors
+    /// An [`EventsError`] that names the file, and the line that is no event.
+    pub fn read(path: &Path) -> Result<Self, EventsError> {
+        let mut reader = Reader { path, sorter: Sorter::new(SORT_BYTES), events: 0, last: None };
+        let file = BufReader::new(File::open(path).map_err(|source| reader.unreadable(source))?);
+        if path.extension().is_some_and(|extension| extension == "csv") {
+            reader.csv(file)?;
+        } else {
+            reader.json(file)?;
+        }
+        let Reader { sorter, last, .. } = reader;
+        let merged = sorter.merge().map_err(|source| EventsError::unsorted(path, source))?;
+        Ok(Self { path: path.to_owned(), merged, last })
+    }
+
+    /// The latest time of an event; None if there is none.
+    pub fn latest(&self) -> Option<Timestamp> {
+        self.last
+    }
+}
+
+impl Iterator for Sorted {
+    /// A user with an event.
+    type Item = Result<(Box<str>, RawEvent), EventsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let placed = self.merged.next()?;
+        Some(match placed {
+            Ok(Placed { user, event, .. }) => Ok((user, event)),
+            Err(source) => Err(EventsError::unsorted(&self.path, source)),
+        })
+    }
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    sorter: Sorter,
+    events: u64,
+    last: Option<Timestamp>,
+}
+
+impl Reader<'_> {
+    fn csv(&mut self, file: impl io::Read) -> Result<(), EventsError> {
         let mut csv = csv::Reader::from_reader(file);
-        let header = csv.headers().map_err(|error| invalid(1, EventFault::Csv(error)))?.clone();
+        let header = csv.headers().map_err(|error| self.invalid(1, EventFault::Csv(error)))?.clone();
         for record in csv.records() {
             let record = record.map_err(|error| {
-                invalid(error.position().map_or(0, csv::Position::line), EventFault::Csv(error))
+                self.invalid(error.position().map_or(0, csv::Position::line), EventFault::Csv(error))
             })?;
             let line = record.position().map_or(0, csv::Position::line);
             let fields = header.iter().zip(&record).filter(|(_, field)| !field.is_empty());
             let fields = fields.map(|(name, field)| (name.to_owned(), Value::String(field.to_owned())));
-            users.add(fields.collect()).map_err(|fault| invalid(line, fault))?;
+            self.add(line, fields.collect())?;
         }
-    } else {
-        for (line, text) in (1..).zip(file.lines()) {
-            let text = text.map_err(unreadable)?;
-            if text.trim().is_empty() {
-                continue;
-            }
-            let fields =
-                serde_json::from_str(&text).map_err(|error| invalid(line, EventFault::Json(error)))?;
-            users.add(fields).map_err(|fault| invalid(line, fault))?;
-        }
-    }
-    Ok(users.sorted())
-}
-
-#[derive(Default)]
-struct Users {
-    places: HashMap<String, usize>,
-    users: Vec<User>,
-}
-
-impl Users {
-    fn add(&mut self, mut fields: Map<String, Value>) -> Result<(), EventFault> {
-        let mut take = |field: &'static str, short: &'static str| {
-            fields.remove(field).or_else(|| fields.remove(short)).ok_or(EventFault::Missing { field, short })
-        };
-        let name = text(&take("event", "_n")?);
-        let at = moment(&take("timestamp", "_t")?)?;
-        let id = text(&take("user_id", "_p")?);
-        let mut properties: Vec<(Box<str>, Value)> = match fields.remove("properties") {
-            Some(Value::Object(properties)) => properties.into_iter().map(|(k, v)| (k.into(), v)).collect(),
-            _ => Vec::new(),
-        };
-        properties.extend(fields.into_iter().map(|(name, value)| (name.into(), value)));
-        let place = *self.places.entry(id).or_insert_with_key(|id| {
-            self.users.push(User { id: id.clone(), events: Vec::new() });
-            self.users.len() - 1
-        });
-        self.users[place].events.push(RawEvent { name: name.into(), at, properties });
         Ok(())
     }
 
-    fn sorted(mut self) -> Vec<User> {
-        for user in &mut self.users {
-            user.events.sort_by_key(|event| event.at.at);
+    fn json(&mut self, file: impl BufRead) -> Result<(), EventsError> {
+        for (line, text) in (1..).zip(file.lines()) {
+            let text = text.map_err(|source| self.unreadable(source))?;
+            if !text.trim().is_empty() {
+                let fields = serde_json::from_str(&text);
+                self.add(line, fields.map_err(|error| self.invalid(line, EventFault::Json(error)))?)?;
+            }
         }
-        self.users
+        Ok(())
     }
+
+    fn add(&mut self, line: u64, fields: Map<String, Value>) -> Result<(), EventsError> {
+        let (user, event) = parse(fields).map_err(|fault| self.invalid(line, fault))?;
+        self.last = self.last.max(Some(event.at.at));
+        self.events += 1;
+        let placed = Placed { user, place: self.events, event };
+        self.sorter.push(placed).map_err(|source| EventsError::unsorted(self.path, source))
+    }
+
+    fn unreadable(&self, source: io::Error) -> EventsError {
+        EventsError::Unreadable { path: self.path.to_owned(), source }
+    }
+
+    fn invalid(&self, line: u64, fault: EventFault) -> EventsError {
+        EventsError::Invalid { path: self.path.to_owned(), line, fault }
+    }
+}
+
+/// The user and the event in the fields of a line.
+fn parse(mut fields: Map<String, Value>) -> Result<(Box<str>, RawEvent), EventFault> {
+    let mut take = |field: &'static str, short: &'static str| {
+        fields.remove(field).or_else(|| fields.remove(short)).ok_or(EventFault::Missing { field, short })
+    };
+    let name = text(&take("event", "_n")?).into();
+    let at = moment(&take("timestamp", "_t")?)?;
+    let user = text(&take("user_id", "_p")?).into();
+    let inner = match fields.remove("properties") {
+        Some(Value::Object(properties)) => properties,
+        _ => Map::new(),
+    };
+    let properties = inner.into_iter().chain(fields);
+    let properties = properties.filter_map(|(name, value)| Some((name.into(), Raw::new(value)?))).collect();
+    Ok((user, RawEvent { name, at, properties }))
 }
 
 fn text(value: &Value) -> String {
@@ -179,6 +246,13 @@ fn moment(value: &Value) -> Result<Moment, EventFault> {
     Ok(Moment { at, offset_minutes: (offset / 60) as i16 })
 }
 
+impl EventsError {
+    fn unsorted(path: &Path, source: io::Error) -> Self {
+        let directory = std::env::temp_dir();
+        Self::Unsorted { path: path.to_owned(), directory, source }
+    }
+}
+
 /// A file that holds no events.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -188,6 +262,20 @@ pub enum EventsError {
     Unreadable {
         /// The file.
         path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no room to sort the events.
+    #[error(
+        "cannot sort the events in {}: {} wants room for about as much as the file has; set TMPDIR to a directory that has it",
+        .path.display(),
+        .directory.display()
+    )]
+    Unsorted {
+        /// The file.
+        path: PathBuf,
+        /// Where the sorted parts are written.
+        directory: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -242,6 +330,10 @@ mod tests {
         file
     }
 
+    fn read(path: &Path) -> Result<Vec<(Box<str>, RawEvent)>, EventsError> {
+        Sorted::read(path)?.collect()
+    }
+
     #[test]
     fn the_three_forms_give_the_same_events() {
         let json = file(
@@ -254,13 +346,15 @@ mod tests {
         );
         let csv = file(".csv", "_p,event,timestamp,x\nu,b,20,1.5\nu,a,10000000000000,\n");
         let [json, short, csv] = [json, short, csv].map(|file| read(file.path()).unwrap());
-        assert_eq!((json.len(), &*json[0].id), (1, "u"));
-        let times = |users: &[User]| users[0].events.iter().map(|e| e.at.at.as_millis()).collect::<Vec<_>>();
+        assert!([&json, &short, &csv].iter().all(|events| events.iter().all(|(user, _)| &**user == "u")));
+        let times = |events: &[(Box<str>, RawEvent)]| {
+            events.iter().map(|(_, e)| e.at.at.as_millis()).collect::<Vec<_>>()
+        };
         assert_eq!((times(&json), times(&short)), (vec![10_000, 20_000], vec![10_000, 20_000]));
         assert_eq!(times(&csv), [20_000, 10_000_000_000_000]);
-        assert_eq!(json[0].events[1].at.offset_minutes, 60);
-        assert_eq!(json[0].events[1].properties, short[0].events[1].properties);
-        assert_eq!(short[0].events[1].properties, csv[0].events[0].properties);
+        assert_eq!(json[1].1.at.offset_minutes, 60);
+        assert_eq!(json[1].1.properties, short[1].1.properties);
+        assert_eq!(short[1].1.properties, csv[0].1.properties);
     }
 
     #[test]
