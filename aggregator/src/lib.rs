@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod collect;
 pub mod decode;
 pub mod events;
+pub mod generate;
 pub mod guard;
 pub mod lake;
 pub mod map_file;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::beside;
 use super::lake::{LakePlace, Opened};
-use super::selection::{Chosen, Part};
+use super::selection::{Chosen, Found, Part};
 use super::table::table;
 
 /// Prints what a store and its lake hold: without --metric the list of its streams, with it the counts of one.
@@ -52,11 +52,11 @@ pub(crate) fn run(args: &CountsArgs) -> anyhow::Result<()> {
     let Opened { store, _runtime } = args.place.open(&args.store)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match &args.metric {
-        None => print_holdings(&mut out, &held(&store, &args.chosen.anywhere(&store)?)?, args.format)?,
-        Some(metric) => {
-            let parts = args.chosen.find(&store, metric)?.parts;
-            print_parts(&mut out, &parts, &args.chosen.survey(&store, metric)?, args.format)?;
+        None => {
+            let held = held(&store, &args.chosen.anywhere(&store)?)?;
+            print_holdings(&mut out, &held, args.format)?;
         }
+        Some(metric) => print_found(&mut out, &args.chosen.find(&store, metric)?, args.format)?,
     }
     Ok(out.flush()?)
 }
@@ -83,41 +83,19 @@ fn print_holdings(out: &mut impl Write, holdings: &[Held], format: Format) -> an
             }
             csv.flush()?;
         }
-        Format::Json => print_json(out, &holdings)?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, holdings).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
     }
     Ok(())
 }
 
-/// Counts with what stands beside them, as programs read them.
-#[derive(Serialize)]
-struct Surveyed<'a, T> {
-    #[serde(flatten)]
-    answer: T,
-    #[serde(flatten)]
-    beside: &'a Survey,
-}
-
-#[derive(Serialize)]
-struct Whole<'a> {
-    cohorts: Vec<Cohort<'a>>,
-}
-
-#[derive(Serialize)]
-struct ByLabel<'a> {
-    labels: Vec<Labelled<'a>>,
-}
-
-/// The counts of a label.
+/// The counts of a label, as programs read them.
 #[derive(Serialize)]
 struct Labelled<'a> {
     label: Option<&'a str>,
     cohorts: Vec<Cohort<'a>>,
-}
-
-impl<'a> Labelled<'a> {
-    fn of(part: &'a Part) -> Self {
-        Self { label: part.label(), cohorts: rows(&part.counts).collect() }
-    }
 }
 
 #[derive(Serialize)]
@@ -126,49 +104,65 @@ struct Cohort<'a> {
     ones: &'a [u64],
 }
 
+/// Counts with what stands beside them.
+#[derive(Serialize)]
+struct Surveyed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cohorts: Option<Vec<Cohort<'a>>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<Labelled<'a>>,
+    #[serde(flatten)]
+    beside: &'a Survey,
+}
+
+impl<'a> Surveyed<'a> {
+    fn new(Found { parts, survey, .. }: &'a Found) -> Self {
+        let (whole, split): (Vec<_>, Vec<_>) = parts.iter().partition(|part| part.label.is_none());
+        let labelled =
+            |part: &'a Part| Labelled { label: part.label(), cohorts: rows(&part.counts).collect() };
+        Self {
+            cohorts: whole.first().map(|part| rows(&part.counts).collect()),
+            labels: split.into_iter().map(labelled).collect(),
+            beside: survey,
+        }
+    }
+}
+
 fn rows(counts: &Counts) -> impl Iterator<Item = Cohort<'_>> {
     (0..counts.cohorts()).map(|i| Cohort { reports: counts.reports()[i], ones: counts.ones(i) })
 }
 
-/// Prints the counts of each part under its label, or without one if there is only one part of all; and what stands beside
-/// them. A CSV has no place for that, so it goes to standard error.
-fn print_parts(out: &mut impl Write, parts: &[Part], beside: &Survey, format: Format) -> anyhow::Result<()> {
-    let whole = if let [Part { label: None, counts }] = parts { Some(counts) } else { None };
-    match (format, whole) {
-        (Format::Json, Some(counts)) => {
-            let answer = Whole { cohorts: rows(counts).collect() };
-            return Ok(print_json(out, &Surveyed { answer, beside })?);
-        }
-        (Format::Json, None) => {
-            let answer = ByLabel { labels: parts.iter().map(Labelled::of).collect() };
-            return Ok(print_json(out, &Surveyed { answer, beside })?);
-        }
-        (_, Some(counts)) => print_counts(out, counts, format)?,
-        (Format::Table, None) => {
-            for part in parts {
-                writeln!(out, "{}", part.heading().unwrap_or_default())?;
+/// Prints the counts of each part, and what stands beside them; where counts are all that fits, on standard error.
+fn print_found(out: &mut impl Write, found: &Found, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Table => {
+            for part in &found.parts {
+                part.heading().map_or(Ok(()), |heading| writeln!(out, "{heading}"))?;
                 print_counts(out, &part.counts, format)?;
             }
+            beside::write(&found.survey, out)?;
         }
-        (Format::Csv, None) => {
-            let mut csv = csv::Writer::from_writer(&mut *out);
-            for part in parts {
-                for Cohort { reports, ones } in rows(&part.counts) {
-                    csv.serialize((part.label(), reports, ones)).map_err(io::Error::from)?;
-                }
-            }
-            csv.flush()?;
+        Format::Csv => {
+            found.parts.iter().try_for_each(|part| print_csv(out, part))?;
+            beside::write(&found.survey, &mut io::stderr())?;
+        }
+        Format::Json => {
+            serde_json::to_writer(&mut *out, &Surveyed::new(found)).map_err(io::Error::from)?;
+            writeln!(out)?;
         }
     }
-    match format {
-        Format::Csv => Ok(beside::write(beside, &mut io::stderr())?),
-        _ => Ok(beside::write(beside, out)?),
-    }
+    Ok(())
 }
 
-fn print_json(out: &mut impl Write, answer: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, answer).map_err(io::Error::from)?;
-    writeln!(out)
+fn print_csv(out: &mut impl Write, part: &Part) -> anyhow::Result<()> {
+    if part.label.is_none() {
+        return print_counts(out, &part.counts, Format::Csv);
+    }
+    let mut csv = csv::Writer::from_writer(out);
+    for Cohort { reports, ones } in rows(&part.counts) {
+        csv.serialize((part.label(), reports, ones)).map_err(io::Error::from)?;
+    }
+    Ok(csv.flush()?)
 }
 
 pub(super) fn print_counts(out: &mut impl Write, counts: &Counts, format: Format) -> anyhow::Result<()> {

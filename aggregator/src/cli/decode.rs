@@ -9,7 +9,6 @@ use deniable_aggregator::decode::{Counts, Decoded, Design, Options, Reports, dec
 use deniable_aggregator::map_file::{Hashing, read_design};
 use deniable_aggregator::rappor_files;
 
-use super::beside;
 use super::figures::{Presentation, Shown, show};
 use super::lake::{LakePlace, Opened};
 use super::progress::Busy;
@@ -75,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return show(&params, vec![Shown::whole(decoded)], None, presentation, &mut out);
     };
     let Opened { store, _runtime } = args.place.open(store)?;
-    let Found { version, params, parts } = args.chosen.find(&store, metric)?;
+    let Found { version, params, parts, survey } = args.chosen.find(&store, metric)?;
     ensure!(!parts.is_empty(), "none of the chosen reports to metric {metric} is in the store");
     let design = args.design(&params)?;
     let busy = Busy::new("decoding");
@@ -87,18 +86,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         };
         evidence.decode(&params, &design, &options, presentation.likelihood())
     };
-    let shown = parts.iter().map(|part| Shown::part(part, decode(part)));
-    let shown = shown.collect::<Result<Vec<_>>>();
+    let shown: Vec<_> = parts.iter().map(|part| Shown::part(part, decode(part))).collect();
     drop(busy);
-    let survey = args.chosen.survey(&store, metric)?;
-    let shown = match shown {
-        Ok(shown) => shown,
-        Err(error) => {
-            // What cannot be decoded may be what the guards found.
-            beside::write(&survey, &mut io::stderr())?;
-            return Err(error);
-        }
-    };
     show(&params, shown, Some(&survey), presentation, &mut out)
 }
 

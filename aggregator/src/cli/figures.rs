@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use deniable::Params;
 use deniable_aggregator::decode::{Correction, Decoded, Figure, Joint, Method, Options, Share};
@@ -117,14 +117,9 @@ impl Shown {
     }
 
     /// The figures of a part. One label may have too few reports; the others are shown all the same.
-    pub(crate) fn part(part: &Part, decoded: Result<Decoded>) -> Result<Self> {
-        match part.heading() {
-            None => Ok(Self::whole(decoded?)),
-            Some(heading) => {
-                let label = part.label().map(str::to_owned);
-                Ok(Self { part: Some(Split { heading, label }), decoded })
-            }
-        }
+    pub(crate) fn part(part: &Part, decoded: Result<Decoded>) -> Self {
+        let split = |heading| Split { heading, label: part.label().map(str::to_owned) };
+        Self { part: part.heading().map(split), decoded }
     }
 }
 
@@ -134,118 +129,71 @@ impl Shown {
 /// If there are no figures of any part.
 pub(crate) fn show(
     params: &Params,
-    shown: Vec<Shown>,
-    beside: Option<&Survey>,
-    presentation: &Presentation,
-    out: &mut dyn Write,
-) -> Result<()> {
-    let result = show_figures(params, shown, beside, presentation, out);
-    match (presentation.format, beside) {
-        (_, None) => {}
-        (Format::Table, Some(survey)) if result.is_ok() => beside::write(survey, out)?,
-        (Format::Json, Some(_)) if result.is_ok() => {}
-        // A CSV has no place for it, and neither has a failure.
-        (_, Some(survey)) => beside::write(survey, &mut io::stderr())?,
-    }
-    result
-}
-
-fn show_figures(
-    params: &Params,
-    shown: Vec<Shown>,
-    beside: Option<&Survey>,
-    presentation: &Presentation,
-    out: &mut dyn Write,
-) -> Result<()> {
-    if let [Shown { part: None, decoded: Ok(decoded) }] = &shown[..] {
-        let rows = rows(params, decoded);
-        if let Some(path) = &presentation.plot {
-            let bars: Vec<plot::Bar> = rows.iter().map(Row::bar).collect();
-            plot::draw(path, &bars)?;
-        }
-        return match presentation.format {
-            Format::Table => write_table(decoded, &rows, presentation.all, out),
-            Format::Json => write_json(&Answer::new(decoded, &rows, beside), out),
-            Format::Csv => write_csv(&rows, out),
-        };
-    }
-    ensure!(
-        presentation.plot.is_none(),
-        "--plot draws one picture: choose a label with --tag in place of --by"
-    );
-    show_parts(params, shown, beside, presentation, out)
-}
-
-/// Prints each part under its label, also those that have no figures.
-fn show_parts(
-    params: &Params,
     mut shown: Vec<Shown>,
     beside: Option<&Survey>,
     presentation: &Presentation,
     out: &mut dyn Write,
 ) -> Result<()> {
+    let tell = |out: &mut dyn Write| beside.map_or(Ok(()), |survey| beside::write(survey, out));
     if shown.iter().all(|shown| shown.decoded.is_err()) {
+        // What cannot be decoded may be what the guards found.
+        tell(&mut io::stderr())?;
         return shown.pop().map_or(Ok(()), |last| last.decoded.map(drop));
     }
+    if let Some(path) = &presentation.plot {
+        let [Shown { part: None, decoded: Ok(decoded) }] = &shown[..] else {
+            bail!("--plot draws one picture: choose a label with --tag in place of --by");
+        };
+        let bars: Vec<plot::Bar> = rows(params, decoded).iter().map(Row::bar).collect();
+        plot::draw(path, &bars)?;
+    }
     match presentation.format {
-        Format::Table => shown.iter().try_for_each(|shown| shown.write_table(params, presentation.all, out)),
-        Format::Json => {
-            let parts =
-                shown.iter().map(|shown| shown.to_json(params, beside)).collect::<Result<Vec<_>>>()?;
-            write_json(&parts, out)
+        Format::Table => {
+            shown.iter().try_for_each(|shown| shown.write_table(params, presentation.all, out))?;
+            Ok(tell(out)?)
         }
+        Format::Json => write_json(params, &shown, beside, out),
         Format::Csv => {
-            let rows = shown.iter().map(|shown| shown.labelled_rows(params)).collect::<Result<Vec<_>>>()?;
+            // A table of figures has no place for it.
+            tell(&mut io::stderr())?;
+            let rows = shown.iter().map(|shown| shown.rows(params)).collect::<Result<Vec<_>>>()?;
             write_csv(&rows.concat(), out)
         }
     }
 }
 
 impl Shown {
-    fn heading(&self) -> &str {
-        self.part.as_ref().map_or("", |part| &part.heading)
-    }
-
     fn label(&self) -> Option<&str> {
         self.part.as_ref()?.label.as_deref()
     }
 
     fn write_table(&self, params: &Params, all: bool, out: &mut dyn Write) -> Result<()> {
-        writeln!(out, "{}", self.heading())?;
-        match &self.decoded {
-            Ok(decoded) => write_table(decoded, &rows(params, decoded), all, out)?,
-            Err(error) => writeln!(out, "cannot be decoded: {error:#}")?,
+        if let Some(Split { heading, .. }) = &self.part {
+            writeln!(out, "{heading}")?;
         }
-        Ok(writeln!(out)?)
+        match &self.decoded {
+            Ok(decoded) => write_table(decoded, &rows(params, decoded), all, out),
+            Err(error) => Ok(writeln!(out, "cannot be decoded: {error:#}")?),
+        }
     }
 
-    /// The figures of a part, with what stands beside those of all parts.
-    fn to_json(&self, params: &Params, beside: Option<&Survey>) -> Result<serde_json::Value> {
-        #[derive(Serialize)]
-        struct Labelled<'a> {
-            label: Option<&'a str>,
-            #[serde(flatten)]
-            answer: Answer<'a>,
-        }
-        let label = self.label();
+    fn to_json(&self, params: &Params) -> Result<serde_json::Value> {
         Ok(match &self.decoded {
-            Ok(decoded) => {
-                let rows = rows(params, decoded);
-                serde_json::to_value(Labelled { label, answer: Answer::new(decoded, &rows, beside) })?
-            }
-            Err(error) => serde_json::json!({ "label": label, "error": format!("{error:#}") }),
+            Ok(decoded) => serde_json::to_value(Answer::new(decoded, &rows(params, decoded)))?,
+            Err(error) => serde_json::json!({ "error": format!("{error:#}") }),
         })
     }
 
-    /// The rows with their label; what has none is told on standard error.
-    fn labelled_rows(&self, params: &Params) -> Result<Vec<Row>> {
+    /// The rows, with their label if reports were split; what has none is told on standard error.
+    fn rows(&self, params: &Params) -> Result<Vec<Row>> {
+        let label = self.part.as_ref().map(|part| part.label.clone().unwrap_or_default());
         match &self.decoded {
             Ok(decoded) => {
-                let label = Some(self.label().unwrap_or_default().to_owned());
                 Ok(rows(params, decoded).into_iter().map(|row| Row { label: label.clone(), ..row }).collect())
             }
             Err(error) => {
-                writeln!(io::stderr(), "{} cannot be decoded: {error:#}", self.heading())?;
+                let heading = self.part.as_ref().map_or("", |part| &part.heading);
+                writeln!(io::stderr(), "{heading} cannot be decoded: {error:#}")?;
                 Ok(Vec::new())
             }
         }
@@ -335,8 +283,31 @@ fn write_csv(rows: &[Row], out: &mut dyn Write) -> Result<()> {
     Ok(writer.flush()?)
 }
 
-fn write_json(answer: &impl Serialize, out: &mut dyn Write) -> Result<()> {
-    serde_json::to_writer_pretty(&mut *out, answer)?;
+fn write_json(params: &Params, shown: &[Shown], beside: Option<&Survey>, out: &mut dyn Write) -> Result<()> {
+    #[derive(Serialize)]
+    struct Labelled<'a> {
+        label: Option<&'a str>,
+        #[serde(flatten)]
+        answer: serde_json::Value,
+    }
+    #[derive(Serialize)]
+    struct Surveyed<'a> {
+        #[serde(flatten)]
+        whole: Option<serde_json::Value>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        labels: Vec<Labelled<'a>>,
+        #[serde(flatten)]
+        beside: Option<&'a Survey>,
+    }
+    let mut all = Surveyed { whole: None, labels: Vec::new(), beside };
+    for part in shown {
+        let answer = part.to_json(params)?;
+        match part.part {
+            None => all.whole = Some(answer),
+            Some(_) => all.labels.push(Labelled { label: part.label(), answer }),
+        }
+    }
+    serde_json::to_writer_pretty(&mut *out, &all)?;
     Ok(writeln!(out)?)
 }
 
@@ -359,12 +330,10 @@ struct Answer<'a> {
     /// Of the proportions of the first detected figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     covariances: Option<Vec<Vec<f64>>>,
-    #[serde(flatten)]
-    beside: Option<&'a Survey>,
 }
 
 impl<'a> Answer<'a> {
-    fn new(decoded: &'a Decoded, figures: &'a [Row], beside: Option<&'a Survey>) -> Self {
+    fn new(decoded: &'a Decoded, figures: &'a [Row]) -> Self {
         let rest = |rest: Share| Rest { proportion: rest.value, std_error: rest.std_error };
         Self {
             reports: decoded.reports,
@@ -375,7 +344,6 @@ impl<'a> Answer<'a> {
             unexplained: decoded.unexplained.map(rest),
             figures,
             covariances: decoded.joint.as_ref().map(covariances),
-            beside,
         }
     }
 }

@@ -8,6 +8,7 @@ mod counts;
 mod decode;
 mod demo;
 mod figures;
+mod generate;
 mod init;
 mod inspect;
 mod lake;
@@ -47,6 +48,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Ready(ready::ReadyArgs),
     Check(check::CheckArgs),
+    Gen(generate::GenArgs),
     Store(store::StoreArgs),
     Lake(lake::LakeArgs),
     Counts(counts::CountsArgs),
@@ -68,6 +70,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Ready(args) => ready::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Gen(args) => generate::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Lake(args) => lake::run(&args),
         Command::Counts(args) => counts::run(&args),

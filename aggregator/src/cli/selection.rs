@@ -35,6 +35,8 @@ pub(crate) struct Found {
     pub(crate) params: Params,
     /// One, or one for each label.
     pub(crate) parts: Vec<Part>,
+    /// What stands beside the figures of all parts.
+    pub(crate) survey: Survey,
 }
 
 /// Reports that are counted for themselves.
@@ -65,10 +67,10 @@ impl Chosen {
         Ok(Selection::all().with_tags(&self.tag, &store.registries()?)?)
     }
 
-    /// The sums of the chosen reports to `metric`.
+    /// The sums of the chosen reports to `metric`, without what is set aside.
     pub(crate) fn find(&self, store: &dyn Store, metric: &MetricId) -> Result<Found> {
         let (version, params) = self.stream(store, metric)?;
-        let mut parts = BTreeMap::new();
+        let (mut parts, mut survey) = (BTreeMap::new(), Survey::default());
         for selection in self.selections(store)? {
             match &self.by {
                 Some(tag) => {
@@ -78,19 +80,10 @@ impl Chosen {
                 }
                 None => add(&mut parts, None, store.counts(metric, version, &selection)?)?,
             }
-        }
-        let parts = parts.into_iter().map(|(label, counts)| Part { label, counts });
-        Ok(Found { version, params, parts: parts.collect() })
-    }
-
-    /// What stands beside the figures of the chosen reports.
-    pub(crate) fn survey(&self, store: &dyn Store, metric: &MetricId) -> Result<Survey> {
-        let (version, _) = self.stream(store, metric)?;
-        let mut survey = Survey::default();
-        for selection in self.selections(store)? {
             survey.extend(Survey::of(store, metric, version, &selection)?);
         }
-        Ok(survey)
+        let parts = parts.into_iter().map(|(label, counts)| Part { label, counts });
+        Ok(Found { version, params, parts: parts.collect(), survey })
     }
 
     /// The reports of a part themselves.
@@ -120,15 +113,13 @@ impl Chosen {
 
     /// The chosen reports, each in one selection only, without what is set aside.
     fn selections(&self, store: &dyn Store) -> Result<Vec<Selection>> {
-        let registries = store.registries()?;
+        let (registries, left_out) = (store.registries()?, store.left_out()?);
         if let Some(tag) = &self.by {
             registries.check_tag(tag)?;
         }
-        let left_out = store.left_out()?;
-        let selection = |epochs| {
-            Ok(Selection::of_epochs(epochs).with_tags(&self.tag, &registries)?.without(left_out.clone()))
-        };
-        disjoint(self.epoch.clone()).into_iter().map(selection).collect()
+        let selection =
+            |epochs| Selection::of_epochs(epochs).without(left_out.clone()).with_tags(&self.tag, &registries);
+        Ok(disjoint(self.epoch.clone()).into_iter().map(selection).collect::<Result<_, _>>()?)
     }
 
     fn stream(&self, store: &dyn Store, metric: &MetricId) -> Result<(u32, Params)> {

@@ -31,7 +31,7 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// GET /metrics. When ready, one line `listening on http://ADDRESS` is printed.
 ///
 /// What is set stands in a file, in variables like DENIABLE_LISTEN or DENIABLE_LIMITS_KEY_RATE, or in flags. SIGHUP has
-/// metrics, keys and tokens read anew; files with faults leave the old in force. SIGINT and SIGTERM end the
+/// metrics, keys, tokens and the certificate read anew; files with faults leave the old in force. SIGINT and SIGTERM end the
 /// collector after the requests that have begun. RUST_LOG sets what is logged.
 #[derive(Args)]
 pub(crate) struct ServeArgs {
@@ -59,13 +59,15 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
+    // From here on signals wait for who handles them; a SIGHUP would end the process otherwise.
+    let hangup = signal(SignalKind::hangup())?;
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let settings = config.settings()?;
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let listener = listen(config.listen).await?;
     let projects = config.projects.iter().map(project).collect::<anyhow::Result<_>>()?;
     let collector = Collector::new(projects, settings)?;
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::spawn(reload(signal(SignalKind::hangup())?, collector.reloader()));
+    tokio::spawn(reload(hangup, collector.reloader()));
     let stop = async move {
         tokio::select! {
             _ = interrupt.recv() => {}

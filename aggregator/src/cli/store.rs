@@ -23,7 +23,8 @@ pub(crate) struct StoreArgs {
 enum StoreCommand {
     /// Reads everything: every page against its checksum, every count against its bounds, every sum against its parts
     Verify(Place),
-    /// Gives back the space that is free inside
+    /// Writes the store anew, as small as it can be and without what is no longer counted in it: earlier sums, forgotten ids.
+    /// It needs the space of both. The disk, file system and backups may keep what the old file held
     Compact(Place),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),

@@ -112,18 +112,30 @@ impl DiskStore {
         Ok(store)
     }
 
-    /// Gives back the space that is free inside.
+    /// Writes the store anew, as small as it can be. The file holds nothing then of what was stored earlier and is no longer:
+    /// sums before the last, ids that were forgotten, epochs that went elsewhere.
+    ///
+    /// What the old file held stays on the medium until the system writes over it, and in whatever copies were made.
+    /// While this runs, both files take their space. A crash leaves the one or the other.
     ///
     /// # Errors
-    /// A [`StoreError`] if the store fails.
+    /// A [`StoreError`] if the store cannot be read or the new file not be written; the store is as it was then.
     pub fn compact(&mut self) -> Result<(), StoreError> {
-        let dir = self.dir.clone();
-        caught(&dir, || {
-            let compacted = self.db.compact();
-            compacted
-                .map(drop)
-                .map_err(|error| StoreError::Database { dir: dir.clone(), source: Box::new(error.into()) })
-        })
+        let at = |source| StoreError::Io { dir: self.dir.clone(), source };
+        let file = self.copy_beside()?;
+        let mut copy = Self::open_file(&file, &self.dir)?;
+        caught(&self.dir, || {
+            let shrunk = copy.db.compact();
+            shrunk.map(drop).map_err(|error| StoreError::Database {
+                dir: self.dir.clone(),
+                source: Box::new(error.into()),
+            })
+        })?;
+        fs::rename(&file, self.dir.join(FILE)).map_err(at)?;
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(at)?;
+        // The old database ends here; its file has no name any more.
+        *self = copy;
+        Ok(())
     }
 
     /// The store on storage of a test's own, made anew where there is none.

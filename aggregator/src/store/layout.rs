@@ -51,9 +51,13 @@
 //!
 //! # What is not there
 //! No time but epochs, no report but those of metrics that keep them, and nothing that leads from a batch id to counts:
-//! after its commit a batch is part of sums. redb reuses freed pages late, so the file can hold earlier sums and earlier
-//! numbers of kept reports beside the current ones. [`DiskStore::compact`](super::DiskStore::compact) says what becomes of
-//! them. Protect the file as you would protect the reports on their way.
+//! after its commit a batch is part of sums.
+//!
+//! The pages of the database are another matter: redb writes a changed page anew and reuses the old one late, so the file
+//! can hold earlier sums, earlier numbers of kept reports and forgotten batch ids beside what is current. Two copies of
+//! the file from moments close to each other, or one that holds both, tell what came between. So protect the file and its
+//! copies as you would protect the reports on their way. [`DiskStore::compact`](super::DiskStore::compact) writes a file
+//! that holds what is current alone, and so does a backup.
 
 use redb::TableDefinition;
 

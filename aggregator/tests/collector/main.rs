@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on may panic
 
 mod backup;
+mod clock;
 mod conformance;
 mod crash;
 mod fixture;

@@ -109,20 +109,20 @@ fn nothing_stored_tells_which_reports_came_together_or_in_what_order() {
     assert!(one == other && !one.is_empty());
 }
 
-type RowKey = (&'static str, u32, u32, &'static str, &'static str, u16);
-type ReportKey = (&'static str, u32, u32, &'static str, &'static str, u16, &'static [u8]);
+pub(crate) type RowKey = (&'static str, u32, u32, &'static str, &'static str, u16);
+pub(crate) type ReportKey = (&'static str, u32, u32, &'static str, &'static str, u16, &'static [u8]);
 
-const ROWS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("rows");
+pub(crate) const ROWS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("rows");
 const TOTALS: TableDefinition<'_, (&str, u32, u32, &str, &str), u64> = TableDefinition::new("totals-2");
-const REPORTS: TableDefinition<'_, ReportKey, u64> = TableDefinition::new("reports");
+pub(crate) const REPORTS: TableDefinition<'_, ReportKey, u64> = TableDefinition::new("reports");
 const VOLUMES: TableDefinition<'_, (&str, u32, u32, &str), (u64, u64)> = TableDefinition::new("volumes");
 const ASIDE: TableDefinition<'_, (&str, u32, &str), ()> = TableDefinition::new("aside");
 
 /// A key and its value, as they lie in a table.
-type Entry = (String, Vec<u8>);
+pub(crate) type Entry = (String, Vec<u8>);
 
 /// Every entry of every table, read with redb alone.
-fn dump(dir: &Path) -> Vec<Entry> {
+pub(crate) fn dump(dir: &Path) -> Vec<Entry> {
     let db = Database::open(dir.join("store.redb")).unwrap();
     let txn = db.begin_read().unwrap();
     let mut names: Vec<_> = txn.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
@@ -338,6 +338,38 @@ fn a_compacted_store_is_smaller_and_the_same() {
     exactly_once(&store, 0..200).unwrap();
     drop(store);
     assert_eq!(DiskStore::open(dir.path()).unwrap().verify().unwrap().batch_ids, 200);
+}
+
+/// What was stored once and is no longer is in the file, and is not after it was compacted.
+#[test]
+fn a_compacted_store_holds_nothing_of_earlier() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("store.redb");
+    let id = 0x0123_4567_89AB_CDEF;
+    let holds_id = || {
+        let bytes = fs::read(&file).unwrap();
+        bytes.windows(16).any(|window| window == u128::from(id).to_le_bytes())
+    };
+    let mut store = open(dir.path());
+    let batch = |id, epoch| accepted(id, &[Section::of("host", 2, epoch, &[(0, &[1])])]);
+    store.commit(&[batch(id, 100)], ALL).unwrap();
+    // Its epoch is closed, so the id is forgotten.
+    store.commit(&[batch(2, 200)], Epoch(150)).unwrap();
+    assert!(holds_id());
+    // A crash while it was compacted left a part.
+    fs::write(dir.path().join("store.redb.copy"), b"half").unwrap();
+    store.compact().unwrap();
+    assert!(!holds_id());
+    // It goes on with the new file.
+    assert_eq!(
+        store.commit(&[batch(2, 200), batch(3, 200)], ALL).unwrap(),
+        [Outcome::Duplicate, Outcome::Counted]
+    );
+    assert!(matches!(DiskStore::open(dir.path()), Err(StoreError::InUse { .. })));
+    drop(store);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let expected = Verified { reports: 3, rows: 2, kept: 0, batch_ids: 2, moved: 0 };
+    assert_eq!(DiskStore::open(dir.path()).unwrap().verify().unwrap(), expected);
 }
 
 fn counts_of_pick(store: &dyn Store) -> u64 {

@@ -10,12 +10,14 @@ use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::collect::{Access, Collector, Project, Settings, Token};
 use deniable_aggregator::decode::Counts;
 use deniable_aggregator::store::{
-    Accepted, Aside, DiskStore, MemoryStore, Outcome, Reason, Registries, Selection, Store, Tags,
+    Accepted, Aside, DiskStore, MemoryStore, Outcome, Reason, Registries, Selection, Store, StoreError, Tags,
 };
 
+use redb::{Database, TableDefinition};
 use serde_json::json;
 
 use crate::http::{post, send, under as sent_under};
+use crate::store::{REPORTS, dump};
 use crate::support::{Choices, Section, batch, check, metric, today};
 
 /// Two metrics that everybody answers under tags, and one beside which nothing is shown.
@@ -339,6 +341,88 @@ fn keeping_reports_is_the_collectors_alone() {
     let all = store.counts(&metric("host"), 2, &Selection::all()).unwrap();
     assert_eq!((kept.total(), all.total()), (2, 4));
     assert_eq!(store.verify().unwrap().kept, 2);
+}
+
+/// Reports that are kept lie in one order, however they came and with what.
+#[test]
+fn kept_reports_do_not_tell_which_came_together_or_in_what_order() {
+    let catalog = catalogs().into_iter().next().unwrap();
+    let reports: Vec<(usize, u16, usize)> = (0..24).map(|n| (n % 3, (n % 2) as u16, n % 5)).collect();
+    let content = |groups: &[Vec<usize>]| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DiskStore::create(dir.path()).unwrap();
+        store.declare(&catalog).unwrap();
+        let registries = store.registries().unwrap();
+        for (id, group) in groups.iter().enumerate() {
+            let section = |n: &usize| {
+                let (place, cohort, bit) = reports[*n];
+                under(&catalog, &[place as u16, 0], Section::of("host", 2, 100, &[(cohort, &[bit])]))
+            };
+            let body = batch(id as u64, &group.iter().map(section).collect::<Vec<_>>());
+            let accepted = check(&body, &catalog, &registries, "web").accepted;
+            store.commit(&[accepted], Epoch(0)).unwrap();
+        }
+        drop(store);
+        dump(dir.path())
+    };
+    let one = content(&[(0..8).collect(), (8..16).collect(), (16..24).collect()]);
+    let other = content(&[vec![23, 3], (4..23).rev().collect(), vec![2, 0, 1]]);
+    assert!(one == other && one.iter().any(|(entry, _)| entry.starts_with("report ")));
+}
+
+/// What `verify` says of a store with kept reports, changed behind its back.
+#[test]
+fn verify_finds_kept_reports_that_are_not_in_the_rows_and_catalogs_that_are_not_their_own() {
+    const REGISTRIES: TableDefinition<'_, &[u8; 8], (&[u8], &str)> = TableDefinition::new("registries");
+    let catalog = catalog("");
+    let verify = |change: &dyn Fn(&redb::WriteTransaction)| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DiskStore::create(dir.path()).unwrap();
+        store.declare(&catalog).unwrap();
+        let body = batch(1, &[Section::of("host", 2, 100, &[(0, &[1]), (0, &[1]), (3, &[0, 11])])]);
+        let accepted = check(&body, &catalog, &Registries::default(), "").accepted;
+        store.commit(&[accepted], Epoch(0)).unwrap();
+        drop(store);
+        let db = Database::open(dir.path().join("store.redb")).unwrap();
+        let txn = db.begin_write().unwrap();
+        change(&txn);
+        txn.commit().unwrap();
+        drop(db);
+        DiskStore::open(dir.path()).unwrap().verify()
+    };
+    assert_eq!(verify(&|_| ()).unwrap().kept, 3);
+    let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {
+        let error = verify(change).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains(said), "{error}");
+    };
+    let insert = |metric, cohort, bits: &'static [u8], times: u64| {
+        move |txn: &redb::WriteTransaction| {
+            let key = (metric, 2, 100, "", "{}", cohort, bits);
+            txn.open_table(REPORTS).unwrap().insert(key, times).unwrap();
+        }
+    };
+    // One more than the row has, one of another bit, one of a cohort without row, and what no report can be.
+    damaged(&insert("host", 0, &[2, 0], 3), "not in its rows");
+    damaged(&insert("host", 0, &[4, 0], 1), "not in its rows");
+    damaged(&insert("host", 1, &[2, 0], 1), "not in its rows");
+    damaged(&insert("host", 4, &[2, 0], 1), "report that is kept");
+    damaged(&insert("host", 0, &[2, 16], 1), "report that is kept");
+    damaged(&insert("guest", 0, &[2, 0], 1), "not declared");
+    damaged(
+        &|txn| {
+            let mut table = txn.open_table(REGISTRIES).unwrap();
+            let shown = r#"{"tags":[],"untagged":[]}"#;
+            table.insert(&catalog.registry().hash().0, (&b"another catalog"[..], shown)).unwrap();
+        },
+        "catalog of registry",
+    );
+    damaged(
+        &|txn| {
+            let mut table = txn.open_table(REGISTRIES).unwrap();
+            table.insert(&catalog.registry().hash().0, (&catalog.registry().catalog()[..], "{}")).unwrap();
+        },
+        "registry",
+    );
 }
 
 /// The whole way: a batch under a key, refusals by their names, and counts by tag for who has a token.

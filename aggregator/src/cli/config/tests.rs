@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::*;
 use crate::cli::init::SETTINGS;
@@ -184,4 +184,19 @@ fn the_first_file_has_every_setting_at_its_default() {
         .collect();
     let all = resolve(&[], &[], Some(&uncommented)).unwrap();
     assert!(all.told.iter().all(|told| matches!(told.origin, sources::Origin::Line(..))), "{:?}", all.told);
+}
+
+#[test]
+fn the_defaults_that_flags_tell_are_those_that_hold() {
+    let config = resolve(&["--store", "s"], &[], None).unwrap();
+    let mut found = 0;
+    for flag in Line::command().get_arguments() {
+        let help = flag.get_help().unwrap().to_string();
+        let Some((_, default)) = help.split_once("[default: ") else { continue };
+        let (default, name) = (default.trim_end_matches(']'), flag.get_id().as_str());
+        let told = config.told.iter().find(|told| told.key.rsplit('.').next() == Some(name)).unwrap();
+        assert_eq!(told.value.as_deref().unwrap().trim_matches('"'), default, "{name}");
+        found += 1;
+    }
+    assert_eq!(found, 6);
 }

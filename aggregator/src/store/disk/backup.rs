@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use redb::{
     Database, Key, ReadTransaction, ReadableTable, TableDefinition, TableHandle, Value, WriteTransaction,
@@ -38,6 +38,15 @@ impl DiskStore {
 
     /// As [`DiskStore::copy_to`], to a file beside the store that has no name and ends when it is closed; with its length.
     pub(super) fn copy_unnamed(&self) -> Result<(File, u64), StoreError> {
+        let path = self.copy_beside()?;
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (length, file) = opened.map_err(|source| at(&path, source))?;
+        fs::remove_file(&path).map_err(|source| at(&path, source))?;
+        Ok((file, length))
+    }
+
+    /// As [`DiskStore::copy_to`], to a file beside the store.
+    pub(super) fn copy_beside(&self) -> Result<PathBuf, StoreError> {
         let path = self.dir.join(COPY_FILE);
         match fs::remove_file(&path) {
             // A crash left it.
@@ -46,10 +55,7 @@ impl DiskStore {
             Err(error) => return Err(at(&path, error)),
         }
         self.copy_to(&path)?;
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, file) = opened.map_err(|source| at(&path, source))?;
-        fs::remove_file(&path).map_err(|source| at(&path, source))?;
-        Ok((file, length))
+        Ok(path)
     }
 
     /// Reads all of a copy, as [`DiskStore::verify`] does of a store.
