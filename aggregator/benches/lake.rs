@@ -19,7 +19,7 @@ const COHORTS: usize = 128;
 fn reports(number: usize) -> Vec<[u8; BYTES]> {
     let mut reports = vec![[0; BYTES]; number];
     ChaCha8Rng::seed_from_u64(1).fill_bytes(reports.as_flattened_mut());
-    reports.chunks_mut(number.div_ceil(COHORTS)).for_each(|cohort| cohort.sort_unstable());
+    reports.chunks_mut(number.div_ceil(COHORTS)).for_each(<[_]>::sort_unstable);
     reports
 }
 

@@ -296,7 +296,7 @@ impl Digester {
         self.row.extend_from_slice(&row.reports.to_le_bytes());
         match row.cells {
             Cells::Ones(ones) => {
-                ones.iter().for_each(|count| self.row.extend_from_slice(&count.to_le_bytes()))
+                ones.iter().for_each(|count| self.row.extend_from_slice(&count.to_le_bytes()));
             }
             Cells::Bits(bits) => self.row.extend_from_slice(bits),
         }

@@ -97,7 +97,12 @@ impl DiskStore {
             let of = |(metric, version, epoch, ..): &Held| {
                 (metric, *version, *epoch) == (&partition.metric, partition.version, partition.epoch)
             };
-            let held: u64 = totals.extract_if(.., |place, _| of(place)).map(|(_, reports)| reports).sum();
+            let mut held = 0;
+            totals.retain(|place, reports| {
+                let is_moved = of(place);
+                held += if is_moved { *reports } else { 0 };
+                !is_moved
+            });
             if held != moved.counts.reports() {
                 return Err(self.damaged(format!("the total of {partition}, which was moved,")));
             }

@@ -62,7 +62,7 @@ impl Objects {
 
     /// Says whether the next operation is done, and whether its answer arrives.
     fn spend(&self) -> (bool, bool) {
-        let spent = self.left.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let spent = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match spent {
             Ok(1) => (self.storage == Storage::Mute, false),
             Ok(_) => (true, true),
@@ -190,8 +190,7 @@ fn closed_store() -> Vec<u8> {
     store.commit(&batches, Epoch(90)).unwrap();
     store.commit(&[], OPEN_FROM).unwrap();
     drop(store);
-    let image = disk.lock().unwrap().written.clone();
-    image
+    disk.lock().unwrap().written.clone()
 }
 
 /// What is told of the reports, in whatever place they are.

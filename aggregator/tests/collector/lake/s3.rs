@@ -101,7 +101,7 @@ fn list(bucket: &Bucket, prefix: &str) -> String {
                 contents += &format!(
                     "<Contents><Key>{key}</Key><Size>{}</Size><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>1</ETag></Contents>",
                     object.len()
-                )
+                );
             }
         }
     }
