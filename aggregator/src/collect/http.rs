@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `POST /v1/reports` | a batch, as `application/octet-stream`, or as base64url in `text/plain`; either may be packed by `gzip` | `{"status":"accepted","reports":n,"refused":{…}}`, or `"duplicate"` |
 //! | `GET /v1/catalog` | `?key=` and a write key; where there is one project it may be left out | the current metrics with their parameters, and an `ETag`; to who accepts `application/vnd.deniable.catalog`, the catalog in the bytes that devices read |
-//! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs, the alarms of the guards, and what is left out |
+//! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` the counts of a metric, the alarms of the guards, and what is left out; perhaps of `&from=…&to=…` these epochs, with `&tag=NAME=LABEL` these public tags, and with `&by=NAME` each label for itself |
 //! | `GET /metrics` | a token of role `monitor` | the collector's own figures, for Prometheus |
 //! | `POST /v1/admin/reload` | a token of role `admin` | `{"status":"ok"}` when questions, keys and tokens were read anew; [`Kind::ReloadRefused`] if they stay |
 //! | `GET /v1/admin/quarantine` | a token of role `read` | what is set aside: `[{"source":"web","reports":n},{"metric":"host","epoch":e,"reports":n}]` |
@@ -28,7 +28,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use deniable::{Batch, Epoch, MetricId, WriteKey};
+use deniable::{Batch, WriteKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
@@ -36,6 +36,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use super::access::{Origin, Role};
 use super::admin;
 use super::body;
+use super::counts;
 use super::directory::{Directory, Found};
 use super::memory::Memory;
 use super::metrics::Metrics;
@@ -45,8 +46,7 @@ use super::quarantine;
 use super::rates::{Limiter, Neighbourhood};
 use super::settings::{Origins, Settings};
 use super::writer::{Committed, WriterError};
-use crate::guard::{Survey, held};
-use crate::store::{Accepted, Checked, Selection, Store, Terms};
+use crate::store::{Accepted, Checked, Terms};
 
 /// How long a browser may remember which pages may read answers.
 const CORS_AGE_SECONDS: u64 = 86_400;
@@ -85,7 +85,7 @@ pub(super) fn router(app: App) -> Router {
     Router::new()
         .route("/v1/reports", post(receive))
         .route("/v1/catalog", get(catalog))
-        .route("/v1/counts", get(counts))
+        .route("/v1/counts", get(counts::answer))
         .route("/v1/admin/reload", post(admin::reload))
         .route(
             "/v1/admin/quarantine",
@@ -213,56 +213,6 @@ async fn catalog(State(app): State<App>, request: Request) -> Result<Response, P
 pub(super) fn query<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
     let asked = Query::<T>::try_from_uri(request.uri());
     asked.map(|Query(asked)| asked).map_err(|error| Problem::new(Kind::BadQuery, error.body_text()))
-}
-
-/// Which counts an analyst wants; without a metric the list of all.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    metric: Option<MetricId>,
-    version: Option<u32>,
-    from: Option<Epoch>,
-    to: Option<Epoch>,
-}
-
-/// The counts of a metric version: the reports of each cohort, and of those that set each bit; and what stands beside them.
-#[derive(Serialize)]
-struct Sums {
-    cohorts: Vec<Cohort>,
-    #[serde(flatten)]
-    beside: Survey,
-}
-
-#[derive(Serialize)]
-struct Cohort {
-    reports: u64,
-    ones: Vec<u64>,
-}
-
-async fn counts(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let Found { project, .. } = app.reader(request.headers(), Role::Read)?;
-    let wanted = query(&request)?;
-    // Reading may wait for the disk, and must not keep requests waiting.
-    let read = tokio::task::spawn_blocking(move || read(&*project.store, wanted)).await;
-    read.map_err(|_| Problem::from(WriterError::Stopped))?
-}
-
-fn read(store: &dyn Store, wanted: Wanted) -> Result<Response, Problem> {
-    let (metric, version) = match wanted {
-        Wanted { metric: None, version: None, from: None, to: None } => {
-            return Ok(Json(held(store)?).into_response());
-        }
-        Wanted { metric: Some(metric), version: Some(version), .. } => (metric, version),
-        _ => return Err(Problem::new(Kind::BadQuery, "give both metric and version, or nothing")),
-    };
-    let epochs = wanted.from.unwrap_or(Epoch(0))..=wanted.to.unwrap_or(Epoch(u32::MAX));
-    let selection = Selection::of_epochs(epochs).without(store.left_out()?);
-    let counts = store.counts(&metric, version, &selection)?;
-    let beside = Survey::of(store, &metric, version, &selection)?;
-    let cohort =
-        |(cohort, reports): (usize, &u64)| Cohort { reports: *reports, ones: counts.ones(cohort).to_vec() };
-    let cohorts = counts.reports().iter().enumerate().map(cohort).collect();
-    Ok(Json(Sums { cohorts, beside }).into_response())
 }
 
 async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {

@@ -18,6 +18,7 @@ mod access;
 mod admin;
 mod body;
 mod clock;
+mod counts;
 mod directory;
 mod guards;
 mod http;

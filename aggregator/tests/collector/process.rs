@@ -75,7 +75,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -236,11 +236,14 @@ fn counts_are_printed_as_a_list_and_as_files_for_decode() {
     collector.kill();
     let store = site.store();
 
-    let list =
-        format!("metric,version,epoch,reports\nhost,1,{eve},1\nhost,2,{eve},2\nhost,2,{day_after},2\n");
+    let list = format!(
+        "metric,version,epoch,reports,left out\nhost,1,{eve},1,0\nhost,2,{eve},2,0\nhost,2,{day_after},2,0\n"
+    );
     assert_eq!(counts_of(&store, &["--format", "csv"]), list);
     let json: Value = serde_json::from_str(&counts_of(&store, &["--format", "json"])).unwrap();
-    assert_eq!(json[1], serde_json::json!({ "metric": "host", "version": 2, "epoch": eve, "reports": 2 }));
+    let row =
+        serde_json::json!({ "metric": "host", "version": 2, "epoch": eve, "reports": 2, "left_out": 0 });
+    assert_eq!(json[1], row);
     holds(&counts_of(&store, &[]), &["metric", "host", "reports"]);
 
     let host = ["--metric", "host", "--version", "2", "--format", "csv"];

@@ -136,6 +136,18 @@ fn projects_have_places_of_their_own() {
 }
 
 #[test]
+fn a_lake_is_a_place_beside_the_file_or_a_url() {
+    let lake = |words: &[&str], line: &str| {
+        let file = format!("store = \"s\"\n{line}");
+        resolve(words, &[], Some(&file)).unwrap().projects.remove(0).lake
+    };
+    assert_eq!(lake(&[], ""), None);
+    assert_eq!(lake(&[], "lake = \"lake\""), Some("etc/lake".into()));
+    assert_eq!(lake(&[], "lake = \"s3://bucket/lake\""), Some("s3://bucket/lake".into()));
+    assert_eq!(lake(&["--lake", "x"], "lake = \"lake\""), Some("x".into()));
+}
+
+#[test]
 fn without_keys_only_the_loopback_is_listened_on() {
     let message = resolve(&["--store", "s", "--listen", "0.0.0.0:1"], &[], None).unwrap_err().to_string();
     assert!(message.contains("0.0.0.0:1") && message.contains("--access"), "{message}");
