@@ -35,7 +35,7 @@ const CONNECTIONS: usize = 64;
 /// Requests that begin in a second, whatever becomes of those before.
 const OFFERED_A_SECOND: u64 = 20_000;
 /// Requests that are open at a time at most, as file descriptors are bounded.
-const OPEN: usize = 800;
+const OPEN: usize = 4000;
 /// A client that waits for longer gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What this program is told to be a collector, with its limits.
@@ -85,7 +85,7 @@ fn main() {
     let bodies = bodies(100);
     for (limits, what) in [
         ("wide", "limits as they are"),
-        ("narrow", "64 connections, 1 MiB of bodies"),
+        ("narrow", "64 connections, 64 KiB of bodies"),
         ("keyed", "and 500 batches a second under the key"),
     ] {
         let collector = Process::start(limits);
@@ -107,7 +107,7 @@ async fn collect(limits: &str) {
     let mut settings = Settings::default();
     let mut access = Access::open();
     if limits != "wide" {
-        settings.limits = Limits { connections: CONNECTIONS, memory_bytes: 1 << 20, ..settings.limits };
+        settings.limits = Limits { connections: CONNECTIONS, memory_bytes: 64 << 10, ..settings.limits };
     }
     if limits == "keyed" {
         settings.rates = Rates { key: 500.try_into().unwrap(), ..settings.rates };
