@@ -136,6 +136,12 @@ fn every_command_runs() {
 #[test]
 fn the_clients_are_those_that_are_run_elsewhere() {
     assert!(read("sdk/examples/first_client.rs").contains(blocks("rust")[0].trim()));
+    // The documentation's examples are compiled.
+    let docs: Vec<_> = read("sdk/src/native/mod.rs")
+        .lines()
+        .map(|line| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned())
+        .collect();
+    assert!(docs.join("\n").contains(blocks("rust")[1].trim()));
     assert!(read("wasm/README.md").contains(blocks("ts")[0].trim()));
 }
 

@@ -272,8 +272,8 @@ char *deniable_status(const deniable_client *client);
 // `client` is null or open.
 deniable_result deniable_flush(const deniable_client *client, uint32_t timeout_milliseconds);
 
-// Writes everything, ends the client and frees it, but waits no longer than so many milliseconds. The client is gone whatever the result
-// is. What waits to be sent leaves after the next start.
+// Sends what is due, writes everything, ends the client and frees it, but waits no longer than so many milliseconds. The client is gone
+// whatever the result is. What still waits for its random time leaves after the next start.
 //
 // # Safety
 // `client` is null or open. No other call on it is under way, and none follows.

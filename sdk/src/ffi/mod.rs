@@ -281,8 +281,8 @@ pub unsafe extern "C" fn deniable_flush(
     })
 }
 
-/// Writes everything, ends the client and frees it, but waits no longer than so many milliseconds. The client is gone whatever the result
-/// is. What waits to be sent leaves after the next start.
+/// Sends what is due, writes everything, ends the client and frees it, but waits no longer than so many milliseconds. The client is gone
+/// whatever the result is. What still waits for its random time leaves after the next start.
 ///
 /// # Safety
 /// `client` is null or open. No other call on it is under way, and none follows.

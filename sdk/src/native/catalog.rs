@@ -2,6 +2,7 @@
 
 use std::prelude::v1::*;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::{CatalogFault, OpenError};
 use super::folder::Folder;
@@ -16,6 +17,8 @@ pub(super) struct Kept {
     pub(super) tag: String,
     /// Its bytes.
     pub(super) catalog: Vec<u8>,
+    /// How long ago the collector gave it or said that it is still the same, if that can be told.
+    pub(super) age: Option<Duration>,
 }
 
 impl Kept {
@@ -23,15 +26,16 @@ impl Kept {
         [self.tag.as_bytes(), b"\n", &self.catalog].concat()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    fn from_bytes(bytes: &[u8], age: Option<Duration>) -> Option<Self> {
         let end = bytes.iter().position(|&byte| byte == b'\n')?;
         let tag = core::str::from_utf8(&bytes[..end]).ok()?.to_owned();
-        Some(Self { tag, catalog: bytes[end + 1..].to_vec() })
+        Some(Self { tag, catalog: bytes[end + 1..].to_vec(), age })
     }
 
     /// Reads what the folder keeps. A catalog that cannot be used is not there.
     fn load(folder: Option<&Folder>) -> Option<(Self, Registry)> {
-        let kept = Self::from_bytes(&folder?.catalog().ok()??)?;
+        let folder = folder?;
+        let kept = Self::from_bytes(&folder.catalog().ok()??, folder.catalog_age())?;
         let registry = Registry::from_catalog(&kept.catalog).ok()?;
         Some((kept, registry))
     }
@@ -55,7 +59,7 @@ pub(super) fn begin(
     let fault = match http.catalog("") {
         Fetched::Catalog { tag, body } => match Registry::from_catalog(&body) {
             Ok(registry) => {
-                let kept = Kept { tag, catalog: body };
+                let kept = Kept { tag, catalog: body, age: Some(Duration::ZERO) };
                 if let Some(folder) = folder {
                     // If it cannot be kept it is fetched again at the next start.
                     let _ = folder.keep_catalog(&kept.to_bytes());

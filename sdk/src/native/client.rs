@@ -224,9 +224,11 @@ impl NativeClient {
         }
     }
 
-    /// Writes everything and ends the threads, but waits no longer than `timeout`. Further events and answers are not written.
+    /// Sends what is due, writes everything and ends the threads, but waits no longer than `timeout`. Further events and answers are
+    /// not written.
     ///
-    /// Nothing is hurried to the collector by it: what waits leaves after the next start. [`Self::flush`] first to send it now.
+    /// Nothing is hurried to the collector by it: what still waits for its random time leaves after the next start.
+    /// [`Self::flush`] first to send it now.
     pub fn close(&self, timeout: Duration) -> Closed {
         self.0.close(timeout)
     }

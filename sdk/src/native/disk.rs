@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
+use std::time::SystemTime;
 
 use super::folder::FolderError;
 
@@ -17,6 +18,8 @@ pub(super) const MAX_FILE_BYTES: u64 = 16 << 20;
 pub(super) trait Files {
     /// The whole file, if there is one of at most [`MAX_FILE_BYTES`].
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+    /// When a file was written.
+    fn modified(&self, name: &str) -> io::Result<SystemTime>;
     /// Writes a file anew, so that its bytes survive a crash of the machine. Its name may not.
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
     /// Gives a file another name, at once and in place of what had it. Without such a file nothing changes.
@@ -109,12 +112,18 @@ impl Files for Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut bytes = Vec::new();
+        // Room for all of it, so that growing leaves no copy of a secret behind.
+        let size = file.metadata()?.len().min(MAX_FILE_BYTES) as usize;
+        let mut bytes = Vec::with_capacity(size + 1);
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too large to be a state"));
         }
         Ok(Some(bytes))
+    }
+
+    fn modified(&self, name: &str) -> io::Result<SystemTime> {
+        fs::metadata(self.path.join(name))?.modified()
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {

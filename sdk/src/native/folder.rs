@@ -21,6 +21,7 @@ use std::format;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::prelude::v1::*;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -109,6 +110,11 @@ impl<F: Files> Folder<F> {
     /// The catalog that was kept last.
     pub(super) fn catalog(&self) -> io::Result<Option<Vec<u8>>> {
         self.0.read(CATALOG)
+    }
+
+    /// How long ago that catalog was kept; None if it cannot be told, as after the clock was set back.
+    pub(super) fn catalog_age(&self) -> Option<Duration> {
+        self.0.modified(CATALOG).ok()?.elapsed().ok()
     }
 
     /// Keeps a catalog for the next start.

@@ -294,4 +294,4 @@ pub enum EndpointError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,14 +6,20 @@
 //!
 //! use deniable::client::Consent;
 //! use deniable::insight::Property;
-//! use deniable::native::{Catalog, NativeClient, Options};
+//! use deniable::native::{Catalog, NativeClient, OpenError, Options};
 //!
-//! # let folder = std::path::PathBuf::new();
-//! let options = Options::new(folder, "https://reports.example", Catalog::Fetched).consent(Consent::Given);
-//! let client = NativeClient::open(options)?;
-//! client.track("opened", &[("screen", Property::Text("home"))]);
-//! client.close(Duration::from_secs(2));
-//! # Ok::<(), deniable::native::OpenError>(())
+//! fn main() -> Result<(), OpenError> {
+//!     // A folder that the client has for itself, and a collector, which says what is asked.
+//!     let options = Options::new("state", "https://reports.example", Catalog::Fetched).consent(Consent::Given);
+//!     let client = NativeClient::open(options)?;
+//!
+//!     // Never waits and never fails. What is asked about events is answered on the device.
+//!     client.track("opened", &[("screen", Property::Text("home"))]);
+//!
+//!     // Reports leave in the background, each after a random time. What is left waits on the disk for the next start.
+//!     client.close(Duration::from_secs(2));
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # What can go wrong, and what comes of it

@@ -9,6 +9,7 @@ use super::error::CatalogFault;
 use super::http::{Fetched, Http, NetworkFault, Sent};
 use super::shared::{Inner, Shared};
 use super::write::Ending;
+use crate::calendar::Timestamp;
 use crate::client::{NextUpload, Reply, Taken, Upload};
 
 /// How old a catalog may be before it is asked for again.
@@ -16,13 +17,15 @@ const CATALOG_AGE: Duration = Duration::from_secs(6 * 3600);
 /// How long to wait after a catalog that could not be had.
 const CATALOG_RETRY: Duration = Duration::from_secs(600);
 
-/// Sends what may leave until the client is closed. With a catalog that is kept, that one is renewed.
+/// Sends what may leave until the client is closed, and then what is due. With a catalog that is kept, that one is renewed.
 pub(super) fn run(shared: &Arc<Shared>, http: &Http, mut kept: Option<Kept>) {
     let _ending = Ending(shared, |inner| &mut inner.sending);
-    let mut ask_at = Instant::now();
+    let age = kept.as_ref().and_then(|kept| kept.age).unwrap_or(CATALOG_AGE);
+    let mut ask_at = Instant::now() + CATALOG_AGE.saturating_sub(age);
     let mut inner = shared.lock();
-    while inner.stop.is_none() {
-        if let Some(kept) = &mut kept
+    loop {
+        if inner.stop.is_none()
+            && let Some(kept) = &mut kept
             && ask_at <= Instant::now()
         {
             drop(inner);
@@ -32,7 +35,15 @@ pub(super) fn run(shared: &Arc<Shared>, http: &Http, mut kept: Option<Kept>) {
             continue;
         }
         let now = shared.clock.now();
-        inner = match inner.core.next_upload(now) {
+        let next = inner.core.next_upload(now);
+        if let Some(until) = inner.stop
+            && (!is_due(&next, now.at)
+                || until <= Instant::now()
+                || inner.core.status().storage.error.is_some())
+        {
+            break;
+        }
+        inner = match next {
             NextUpload::Send(upload) => {
                 drop(inner);
                 send(shared, http, &upload)
@@ -40,6 +51,15 @@ pub(super) fn run(shared: &Arc<Shared>, http: &Http, mut kept: Option<Kept>) {
             NextUpload::WaitUntil(at) => shared.wait_until(inner, Some(at), now.at),
             NextUpload::Nothing => shared.wait_until(inner, None, now.at),
         };
+    }
+}
+
+/// Whether there is something to send at once, or as soon as it is durable.
+fn is_due(next: &NextUpload, now: Timestamp) -> bool {
+    match next {
+        NextUpload::Send(_) => true,
+        NextUpload::WaitUntil(at) => *at <= now,
+        NextUpload::Nothing => false,
     }
 }
 
@@ -67,12 +87,16 @@ fn take(shared: &Shared, inner: &mut Inner, kept: &mut Kept, fetched: Fetched) -
         // The registry in use may be the one that the program brings.
         Fetched::Same => match inner.core.catalog(&kept.catalog, now) {
             Taken::Unusable(error) => Some(CatalogFault::Unusable(error)),
-            Taken::Unchanged | Taken::Changed => None,
+            Taken::Unchanged | Taken::Changed => {
+                // Kept anew, it is as young as this look at it.
+                inner.keep = Some(kept.to_bytes());
+                None
+            }
         },
         Fetched::Catalog { tag, body } => match inner.core.catalog(&body, now) {
             Taken::Unusable(error) => Some(CatalogFault::Unusable(error)),
             Taken::Unchanged | Taken::Changed => {
-                *kept = Kept { tag, catalog: body };
+                *kept = Kept { tag, catalog: body, age: None };
                 inner.keep = Some(kept.to_bytes());
                 None
             }

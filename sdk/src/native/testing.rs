@@ -1,14 +1,49 @@
-//! A collector of a few lines, for tests: it answers as it is told, and remembers what it got.
+//! A collector of a few lines, which answers as it is told and remembers what it got; and a disk that is soon full.
 
-use std::format;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::prelude::v1::*;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::{eprintln, format};
 
 use crate::Batch;
+
+/// A small file system of its own, in memory; unmounted when dropped.
+pub(super) struct Mount(tempfile::TempDir);
+
+impl Mount {
+    /// Mounts 64 KiB; None, with a word of it, where this process may not.
+    pub(super) fn small() -> Option<Self> {
+        let home = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(home.path()).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(home));
+        }
+        eprintln!("skipped: only root can mount a disk that fills");
+        None
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(super) fn remount(&self, options: &str) {
+        let status = Command::new("mount").args(["-o", options]).arg(self.path()).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Its folder goes with the test's end either way.
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
 
 /// How it answers a request: the head of the request and its body to all bytes of the answer; None for no answer at all, with the
 /// connection held open.

@@ -40,7 +40,7 @@ fn registry(words: &str) -> Registry {
     }}"#
     ))
     .unwrap();
-    Registry::new(declared).unwrap()
+    Registry::new(&declared).unwrap()
 }
 
 fn catalog(words: &str) -> Vec<u8> {
@@ -149,6 +149,23 @@ fn nothing_waits_for_a_collector_that_is_silent() {
     // The batch that was under way came again as it was.
     let batches = collector.batches();
     assert_eq!((batches.len(), &batches[0]), (3, &batches[1]));
+}
+
+#[test]
+fn closing_sends_what_is_due_and_nothing_else() {
+    let (home, collector) = (tempfile::tempdir().unwrap(), Collector::counting());
+    for run in 1..=5 {
+        let client = NativeClient::open(options(home.path(), &collector.url)).unwrap();
+        record(&client);
+        assert_eq!(client.close(LONG), Closed::Written);
+        assert_eq!(client.status().client.uploads.counted, run);
+    }
+    let mut options = options(home.path(), &collector.url);
+    options.client.delay = Duration::from_secs(600_000);
+    let client = NativeClient::open(options).unwrap();
+    record(&client);
+    assert_eq!(client.close(LONG), Closed::Written);
+    assert_eq!((client.status().client.uploads.counted, client.status().client.waiting), (5, 1));
 }
 
 #[test]

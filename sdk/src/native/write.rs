@@ -2,10 +2,13 @@
 
 use std::prelude::v1::*;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::folder::Folder;
 use super::shared::Shared;
+
+/// How long the writer of a client that is being closed waits for the other thread at a time.
+const SHORT_WAIT: Duration = Duration::from_millis(100);
 
 /// Says that a thread has ended, however it ended.
 pub(super) struct Ending<'a>(pub(super) &'a Shared, pub(super) fn(&mut super::shared::Inner) -> &mut bool);
@@ -56,7 +59,10 @@ pub(super) fn run(shared: &Arc<Shared>, mut folder: Folder) {
             break;
         }
         inner = match inner.stop {
-            Some(until) => shared.wait(inner, until.saturating_duration_since(Instant::now())),
+            // Also if nothing is told, what becomes due is written in time to be sent.
+            Some(until) => {
+                shared.wait(inner, until.saturating_duration_since(Instant::now()).min(SHORT_WAIT))
+            }
             None => shared.wait_to_write(inner, now.at),
         };
     }

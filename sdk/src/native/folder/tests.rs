@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::prelude::v1::*;
 use std::process::Command;
 use std::string::ToString;
+use std::time::SystemTime;
 use std::{eprintln, vec};
 
+use super::super::testing::Mount;
 use super::*;
 
 const OLDER: &[u8] = b"the state before the old one";
@@ -39,6 +41,10 @@ impl Memory {
 impl Files for Memory {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         Ok(self.files.get(name).cloned())
+    }
+
+    fn modified(&self, _: &str) -> io::Result<SystemTime> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -279,37 +285,10 @@ fn a_folder_that_may_not_be_written_says_so() {
     }
 }
 
-/// A file system of its own, in memory; unmounted when dropped.
-struct Mount(tempfile::TempDir);
-
-impl Mount {
-    fn new(options: &str) -> Option<Self> {
-        let home = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(home.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(home))
-    }
-
-    fn remount(&self, options: &str) {
-        let status = Command::new("mount").args(["-o", options]).arg(self.0.path()).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // Its folder goes with the test's end either way.
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_or_read_only_disk_leaves_the_old_state() {
-    let Some(disk) = Mount::new("size=64k") else {
-        eprintln!("skipped: only root can mount a disk that fills");
-        return;
-    };
-    let path = disk.0.path().join("state");
+    let Some(disk) = Mount::small() else { return };
+    let path = disk.path().join("state");
     let mut folder = Folder::open(&path).unwrap();
     folder.store(LAST).unwrap();
     assert_eq!(folder.store(&vec![7; 100_000]), Err(StorageError::Full));
@@ -319,7 +298,7 @@ fn a_full_or_read_only_disk_leaves_the_old_state() {
     drop(folder);
     disk.remount("remount,ro");
     assert!(matches!(Folder::open(&path), Err(FolderError::ReadOnly { .. })));
-    let error = Folder::open(&disk.0.path().join("other")).unwrap_err();
+    let error = Folder::open(&disk.path().join("other")).unwrap_err();
     assert!(matches!(error, FolderError::ReadOnly { .. }), "{error}");
     disk.remount("remount,rw");
     let folder = Folder::open(&path).unwrap();

@@ -158,7 +158,7 @@ fn the_catalog_is_fetched_when_it_changed() {
 }
 
 /// A certificate for `name`, the PEM of the authority that signed it, and a server that shows it once.
-fn tls_server(name: &str) -> (String, Vec<u8>, thread::JoinHandle<()>) {
+pub(in crate::native) fn tls_server(name: &str) -> (String, Vec<u8>, thread::JoinHandle<()>) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();

@@ -4,6 +4,17 @@ use super::super::testing::answer;
 use super::*;
 use crate::registry::RegistryHash;
 
+/// Makes the kept catalog so old that it is asked for again.
+fn grow_old(home: &Path) {
+    let file = std::fs::File::options().append(true).open(home.join("state/catalog")).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7 * 3600)).unwrap();
+}
+
+fn is_young(home: &Path) -> bool {
+    let changed = std::fs::metadata(home.join("state/catalog")).unwrap().modified().unwrap();
+    changed.elapsed().unwrap() < Duration::from_secs(3600)
+}
+
 /// A collector whose catalog has this tag and these words.
 fn offering(collector: &Collector, tag: &'static str, words: &'static str) {
     collector.answers(move |head, body| {
@@ -36,7 +47,16 @@ fn a_fetched_catalog_is_kept_and_renewed_when_it_changed() {
     assert_eq!(client.flush(LONG), Flushed::Done);
     drop(client);
 
+    // A young one is not asked for again.
+    offering(&collector, "two", "Second?");
+    let client = open(home.path(), &collector.url, Catalog::Fetched).unwrap();
+    record(&client);
+    assert_eq!(client.flush(LONG), Flushed::Done);
+    assert_eq!(hash(&client), registry("First?").hash());
+    drop(client);
+
     // Without the collector the last one is used.
+    grow_old(home.path());
     collector.answers(|_, _| Some(answer("503 Busy", "", b"")));
     let client = open(home.path(), &collector.url, Catalog::Fetched).unwrap();
     assert_eq!(hash(&client), registry("First?").hash());
@@ -48,15 +68,16 @@ fn a_fetched_catalog_is_kept_and_renewed_when_it_changed() {
     assert_eq!(kept, [&b"\"one\"\n"[..], &catalog("First?")].concat());
     offering(&collector, "one", "Never sent");
     let client = open(home.path(), &collector.url, Catalog::Fetched).unwrap();
-    assert_eq!(client.flush(LONG), Flushed::Done);
+    until(|| is_young(home.path()));
     assert_eq!(hash(&client), registry("First?").hash());
     drop(client);
 
+    grow_old(home.path());
     offering(&collector, "two", "Second?");
     let client = open(home.path(), &collector.url, Catalog::Fetched).unwrap();
     until(|| hash(&client) == registry("Second?").hash());
     assert_eq!(client.close(LONG), Closed::Written);
-    assert_eq!(client.ledger().metrics.iter().map(|spent| spent.reports).sum::<u64>(), 1);
+    assert_eq!(client.ledger().metrics.iter().map(|spent| spent.reports).sum::<u64>(), 2);
     // The next start begins with it.
     let closed = Collector::counting().url.clone();
     let client = open(home.path(), &closed, Catalog::Fetched).unwrap();
@@ -104,6 +125,7 @@ fn a_built_in_catalog_gives_way_to_the_collectors() {
     assert_eq!(hash(&client), registry("Fetched?").hash());
     drop(client);
     // A program with newer questions of its own asks those, until the collector says that its own are still the same.
+    grow_old(home.path());
     let newer = Catalog::BuiltInThenFetched(catalog("Newer?"));
     let client = open(home.path(), &collector.url, newer).unwrap();
     until(|| hash(&client) == registry("Fetched?").hash());

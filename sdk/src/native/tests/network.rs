@@ -1,6 +1,7 @@
 //! What the collector, or something in its place, answers, and where it shows.
 
 use super::super::http::Limits;
+use super::super::http::tests::tls_server;
 use super::super::testing::answer;
 use super::*;
 use crate::client::Outcome;
@@ -101,6 +102,23 @@ fn where_nothing_answers_the_reason_is_told() {
     let client = NativeClient::open(Options { clock, ..options(home.path(), &collector.url) }).unwrap();
     assert_eq!(client.flush(LONG), Flushed::Done);
     assert_eq!(client.status().client.uploads.counted, 1);
+}
+
+#[test]
+fn a_collector_without_a_certificate_of_its_name_gets_nothing() {
+    let report_to = |name| {
+        let home = tempfile::tempdir().unwrap();
+        let (url, authority, served) = tls_server(name);
+        let client = NativeClient::open(options(home.path(), &url).root_certificates(authority)).unwrap();
+        record(&client);
+        let flushed = client.flush(LONG);
+        served.join().unwrap();
+        (flushed, client.status().network)
+    };
+    let stranger = (Flushed::NotSent(Outcome::Unreachable), Some(NetworkFault::Certificate));
+    assert_eq!(report_to("other.example"), stranger);
+    // Under its own name the server is heard, though what it says is no receipt.
+    assert_eq!(report_to("localhost"), (Flushed::NotSent(Outcome::NotACollector { status: 200 }), None));
 }
 
 #[test]

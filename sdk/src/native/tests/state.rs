@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::super::folder::Folder;
 use super::super::restore::Beginning;
+use super::super::testing::Mount;
 use super::*;
 use crate::client::{Begun, StateError, StorageError};
 
@@ -158,6 +159,28 @@ fn nothing_leaves_that_could_not_be_written() {
     let gone = StorageError::Other { reason: "the folder is gone; start the program again" };
     assert_eq!(client.close(LONG), Closed::NotWritten(gone));
     assert_eq!(collector.batches().len(), 1);
+}
+
+#[test]
+fn a_disk_that_is_full_or_read_only_shows_in_the_status() {
+    let Some(disk) = Mount::small() else { return };
+    let collector = Collector::counting();
+    let client = NativeClient::open(options(disk.path(), &collector.url)).unwrap();
+    assert_eq!(client.flush(LONG), Flushed::Done);
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, std::vec![0; 1 << 20]).unwrap_err();
+    record(&client);
+    assert_eq!(client.flush(LONG), Flushed::NotWritten(StorageError::Full));
+    assert_eq!(client.status().client.storage.error, Some(StorageError::Full));
+    assert!(collector.batches().is_empty());
+    fs::remove_file(&ballast).unwrap();
+    assert_eq!(client.flush(LONG), Flushed::Done);
+    assert_eq!((client.close(LONG), collector.batches().len()), (Closed::Written, 1));
+
+    disk.remount("remount,ro");
+    let client = NativeClient::open(options(disk.path(), &collector.url)).unwrap();
+    let read_only = |why: &FolderError| matches!(why, FolderError::ReadOnly { .. });
+    assert!(matches!(client.status().state, StateStatus::Idle(why) if read_only(&why)));
 }
 
 #[test]
