@@ -134,7 +134,7 @@ impl DiskStore {
         fs::rename(&file, self.dir.join(FILE)).map_err(at)?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(at)?;
         // The old database ends here; its file has no name any more.
-        *self = copy;
+        std::mem::swap(&mut self.db, &mut copy.db);
         Ok(())
     }
 
