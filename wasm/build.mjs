@@ -3,7 +3,7 @@ import { copyFileSync } from "node:fs";
 import { build } from "esbuild";
 
 const folder = process.argv[2];
-const entries = ["encoder"];
+const entries = ["encoder", "deniable"];
 const options = {
   bundle: true,
   minify: true,
@@ -20,5 +20,9 @@ for (const entry of entries) {
   const node = { platform: "node", external: [`./${entry}.js`] };
   await build({ ...options, ...node, entryPoints: [`wasm/ts/${entry}.node.ts`], outfile: `${folder}/${entry}.node.js` });
 }
+await build({ ...options, entryPoints: ["wasm/ts/panel.ts"], outfile: `${folder}/panel.js` });
+// A classic script has no address of its own to load the module from: it is found beside the tag's.
+const script = { format: "iife", define: { "import.meta.url": "document.baseURI" } };
+await build({ ...options, ...script, entryPoints: ["wasm/ts/script.ts"], outfile: `${folder}/script.js` });
 copyFileSync("wasm/npm/package.json", `${folder}/package.json`);
 copyFileSync("wasm/README.md", `${folder}/README.md`);

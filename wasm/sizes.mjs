@@ -5,7 +5,12 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 
 const folder = process.argv[2];
-const entries = [{ entry: "encoder", files: ["encoder.wasm", "encoder.js"], limit: 15_000 }];
+const entries = [
+  { entry: "encoder", files: ["encoder.wasm", "encoder.js"], limit: 15_000 },
+  { entry: "deniable", files: ["client.wasm", "deniable.js"], limit: 200_000 },
+  { entry: "script tag", files: ["client.wasm", "script.js"], limit: 200_000 },
+  { entry: "panel", files: ["panel.js"], limit: 8_000 },
+];
 
 const line = (name, sizes) => console.log(`  ${name.padEnd(18)}${sizes.map((size) => String(size).padStart(9)).join("")}`);
 const sizesOf = (bytes) => [bytes.length, gzipSync(bytes, { level: 9, memLevel: 9 }).length, brotliCompressSync(bytes).length];

@@ -1,7 +1,8 @@
 //! What an event and the end of an epoch cost, for the largest example registry and for one with every reduction.
 //!
 //! `track` is one event of a device that has seen 1,000 or 1,000,000 before, so that growth would show; `epoch end` answers
-//! all that is due when a week, and with it a day and perhaps a month, ends; `restore` starts from a stored state.
+//! all that is due when a week, and with it a day and perhaps a month, ends, and `everything due` what is asked once;
+//! `restore` starts from a stored state. The device answers the metrics of all groups, more than any device does.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench that cannot set up should stop")]
 
@@ -22,6 +23,8 @@ const FILES: [(&str, &str); 2] = [
 
 const MINUTE_MS: i64 = 60_000;
 const WEEK_MS: i64 = 7 * 24 * 60 * MINUTE_MS;
+/// The end of the longest window of what the onboarding registry asks once.
+const LAST_ONCE_MS: i64 = 67 * 24 * 60 * MINUTE_MS;
 /// A Monday.
 const START_MS: i64 = 1_704_067_200_000;
 
@@ -51,7 +54,8 @@ fn event(i: usize) -> Event<'static> {
 
 /// A device that has seen so many events, one in ten minutes.
 fn seasoned(registry: &Arc<Registry>, events: usize) -> (Device, i64) {
-    let mut device = Device::new(Arc::clone(registry), &DeviceSecret::from_bytes([7; 32]), at(0));
+    let device = Device::new(Arc::clone(registry), &DeviceSecret::from_bytes([7; 32]), at(0));
+    let mut device = device.answering_everything();
     let mut ms = 0;
     for i in 0..events {
         ms += 10 * MINUTE_MS;
@@ -83,7 +87,8 @@ fn insight(c: &mut Criterion) {
                         &DeviceSecret::from_bytes([7; 32]),
                         state.clone(),
                     )
-                    .unwrap();
+                    .unwrap()
+                    .answering_everything();
                     device.advance(at(monday - 1));
                     device
                 };
@@ -98,6 +103,18 @@ fn insight(c: &mut Criterion) {
                 );
             });
         }
+        let (device, _) = seasoned(&registry, 1000);
+        let state = device.store();
+        group.bench_function("everything due", |b| {
+            let ready = || {
+                let secret = DeviceSecret::from_bytes([7; 32]);
+                let device = Device::restore(Arc::clone(&registry), &secret, state.clone()).unwrap();
+                let mut device = device.answering_everything();
+                device.advance(at(LAST_ONCE_MS - 1));
+                device
+            };
+            b.iter_batched_ref(ready, |device| device.advance(at(LAST_ONCE_MS)), BatchSize::LargeInput);
+        });
         group.finish();
     }
 }

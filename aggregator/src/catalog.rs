@@ -32,7 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use deniable::registry::{Declared, Metric, Place, Registry};
+use deniable::registry::{Declared, Fault, Metric, Place, Problem, Registry};
 use deniable::{MetricId, Params, Stream};
 use serde::Deserialize;
 use thiserror::Error;
@@ -87,6 +87,7 @@ impl Definition {
 /// The metrics that are asked, each in its current version and perhaps some older ones.
 #[derive(Clone, Debug)]
 pub struct Catalog {
+    declared: Declared,
     registry: Registry,
     definitions: BTreeMap<MetricId, BTreeMap<u32, Arc<Definition>>>,
 }
@@ -122,11 +123,22 @@ impl Catalog {
         let mut faults: Vec<LineFault> = faults.iter().map(|fault| LineFault::of(text, "", fault)).collect();
         let mut root = root.into_inner();
         let keeping = keeping(text, &mut root, &mut faults);
-        let declared = if faults.is_empty() { declared(text, &root, &mut faults) } else { None };
-        let Some(declared) = declared.filter(|_| faults.is_empty()) else {
+        if !faults.is_empty() {
+            return Err(LineFaults(faults));
+        }
+        let Some((declared, left_out)) = declared(text, &root, &mut faults) else {
             return Err(LineFaults(faults));
         };
-        let registry = Registry::new(declared).map_err(|found| LineFaults::at(text, &root, found.0))?;
+        let registry = Registry::new(&declared).map_err(|found| found.0);
+        let registry = match registry {
+            Ok(registry) if faults.is_empty() => registry,
+            read => {
+                // What was left out is missed by what names it, which is no fault of its own.
+                let found =
+                    read.err().unwrap_or_default().into_iter().filter(|fault| !left_out.explain(fault));
+                return Err(LineFaults::at(text, &root, found, faults));
+            }
+        };
         let definitions = registry.metrics().map(|metric| {
             let current = (metric.version(), metric.params());
             let keeps = keeping.contains(metric.id().as_str());
@@ -135,7 +147,7 @@ impl Catalog {
                 versions.map(|(version, params)| (version, Definition::new(metric, version, *params, keeps)));
             (metric.id().clone(), versions.collect())
         });
-        Ok(Self { definitions: definitions.collect(), registry })
+        Ok(Self { definitions: definitions.collect(), declared, registry })
     }
 
     /// Compares with an earlier text: what changed without a new version.
@@ -148,7 +160,12 @@ impl Catalog {
             return Ok(());
         }
         let (root, _) = DeTable::parse_recoverable(text);
-        Err(LineFaults::at(text, root.get_ref(), faults))
+        Err(LineFaults::at(text, root.get_ref(), faults, Vec::new()))
+    }
+
+    /// What the file declares.
+    pub fn declared(&self) -> &Declared {
+        &self.declared
     }
 
     /// The questions as they were compiled.
@@ -194,19 +211,38 @@ fn keeping(text: &str, root: &mut DeTable<'_>, faults: &mut Vec<LineFault>) -> B
     keeping
 }
 
+/// The names of entries that could not be read.
+#[derive(Default)]
+struct LeftOut(BTreeSet<String>);
+
+impl LeftOut {
+    /// Whether a fault comes of nothing but what was left out.
+    fn explain(&self, fault: &Fault) -> bool {
+        match &fault.problem {
+            Problem::Unknown { name, .. } => self.0.contains(name.split('.').next().unwrap_or(name)),
+            Problem::Missing { .. } => fault.place.keys().eq(["metrics"]) && !self.0.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// Reads what is declared. Entries with faults are left out, and their faults noted.
-fn declared(text: &str, root: &DeTable<'_>, faults: &mut Vec<LineFault>) -> Option<Declared> {
+fn declared(text: &str, root: &DeTable<'_>, faults: &mut Vec<LineFault>) -> Option<(Declared, LeftOut)> {
     let named = |name: &str| NAMED.contains(&name);
     let top = root.iter().filter(|(name, _)| !named(name.get_ref()));
     let top: DeTable<'_> = top.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let mut declared = read::<Declared>(text, "", Spanned::new(0..0, DeValue::Table(top)), faults)?;
-    declared.events = entries(text, root, "events", faults);
-    declared.dimensions = entries(text, root, "dimensions", faults);
-    declared.segments = entries(text, root, "segments", faults);
-    declared.funnels = entries(text, root, "funnels", faults);
-    declared.experiments = entries(text, root, "experiments", faults);
-    declared.metrics = entries(text, root, "metrics", faults);
-    Some(declared)
+    let top = read::<Declared>(text, "", Spanned::new(0..0, DeValue::Table(top)), faults)?;
+    let mut left_out = LeftOut::default();
+    let declared = Declared {
+        events: entries(text, root, "events", faults, &mut left_out),
+        dimensions: entries(text, root, "dimensions", faults, &mut left_out),
+        segments: entries(text, root, "segments", faults, &mut left_out),
+        funnels: entries(text, root, "funnels", faults, &mut left_out),
+        experiments: entries(text, root, "experiments", faults, &mut left_out),
+        metrics: entries(text, root, "metrics", faults, &mut left_out),
+        ..top
+    };
+    Some((declared, left_out))
 }
 
 fn entries<'i, K: TryFrom<String, Error: fmt::Display> + Ord, T: Deserialize<'i>>(
@@ -214,6 +250,7 @@ fn entries<'i, K: TryFrom<String, Error: fmt::Display> + Ord, T: Deserialize<'i>
     root: &DeTable<'i>,
     table: &str,
     faults: &mut Vec<LineFault>,
+    left_out: &mut LeftOut,
 ) -> BTreeMap<K, T> {
     let mut found = BTreeMap::new();
     let Some(value) = root.get(table) else { return found };
@@ -225,8 +262,16 @@ fn entries<'i, K: TryFrom<String, Error: fmt::Display> + Ord, T: Deserialize<'i>
     for (key, value) in named {
         let field = format!("{table}.{}", key.get_ref());
         match K::try_from(key.get_ref().to_string()) {
-            Ok(name) => found.extend(read(text, &field, value.clone(), faults).map(|entry| (name, entry))),
+            Ok(name) => {
+                let before = faults.len();
+                let entry = read(text, &field, value.clone(), faults).filter(|_| faults.len() == before);
+                if entry.is_none() {
+                    left_out.0.insert(key.get_ref().to_string());
+                }
+                found.extend(entry.map(|entry| (name, entry)));
+            }
             Err(error) => {
+                left_out.0.insert(key.get_ref().to_string());
                 let line = line(text, key.span().start);
                 faults.push(LineFault { line, field, message: error.to_string() });
             }
@@ -235,18 +280,49 @@ fn entries<'i, K: TryFrom<String, Error: fmt::Display> + Ord, T: Deserialize<'i>
     found
 }
 
+/// Reads what stands in a table. Every fault in it is noted: what the reader stumbles over is taken out, so that it comes to the
+/// next, and what is given has no such fields.
 fn read<'i, T: Deserialize<'i>>(
     text: &str,
     field: &str,
     value: Spanned<DeValue<'i>>,
     faults: &mut Vec<LineFault>,
 ) -> Option<T> {
-    match T::deserialize(ValueDeserializer::from(value)) {
-        Ok(read) => Some(read),
-        Err(error) => {
+    let mut rest = value;
+    let mut taken: Vec<(usize, String)> = Vec::new();
+    loop {
+        let error = match T::deserialize(ValueDeserializer::from(rest.clone())) {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        let span = error.span().unwrap_or_default();
+        let comes_of = |(at, key): &(usize, String)| {
+            span.contains(at) || error.message() == format!("missing field `{key}`")
+        };
+        if !taken.iter().any(comes_of) {
             faults.push(LineFault::of(text, field, &error));
-            None
         }
+        let at = span.start;
+        taken.push((at, take_out(rest.get_mut(), at)?));
+    }
+}
+
+/// Takes the innermost field out that lies at `at`, and says its name.
+fn take_out(value: &mut DeValue<'_>, at: usize) -> Option<String> {
+    match value {
+        DeValue::Table(table) => {
+            let lies = |name: &Spanned<_>, value: &Spanned<_>| {
+                name.span().contains(&at) || value.span().contains(&at)
+            };
+            let key = table.iter().find(|(name, value)| lies(name, value))?.0.get_ref().to_string();
+            let inner = take_out(table.get_mut(key.as_str())?.get_mut(), at);
+            inner.or_else(|| table.remove(key.as_str()).map(|_| key))
+        }
+        DeValue::Array(items) => items
+            .iter_mut()
+            .find(|item| item.span().contains(&at))
+            .and_then(|item| take_out(item.get_mut(), at)),
+        _ => None,
     }
 }
 
@@ -285,15 +361,18 @@ impl fmt::Display for LineFault {
 pub struct LineFaults(pub Vec<LineFault>);
 
 impl LineFaults {
-    fn at(text: &str, root: &DeTable<'_>, faults: Vec<deniable::registry::Fault>) -> Self {
-        let mut faults: Vec<LineFault> = faults
-            .into_iter()
-            .map(|fault| LineFault {
-                line: line(text, start(root, &fault.place)),
-                field: fault.place.to_string(),
-                message: fault.problem.to_string(),
-            })
-            .collect();
+    /// Faults of what was read, together with `faults` of what could not be.
+    fn at(
+        text: &str,
+        root: &DeTable<'_>,
+        found: impl IntoIterator<Item = Fault>,
+        mut faults: Vec<LineFault>,
+    ) -> Self {
+        faults.extend(found.into_iter().map(|fault| LineFault {
+            line: line(text, start(root, &fault.place)),
+            field: fault.place.to_string(),
+            message: fault.problem.to_string(),
+        }));
         faults.sort_by_key(|fault| fault.line);
         faults.dedup();
         Self(faults)
@@ -408,6 +487,60 @@ report = { encoding = "unary", bits = 4, instantaneous = { zero = 0.25, one = 0.
             assert_ne!(text, GOOD);
             let message = Catalog::parse(&text).unwrap_err().to_string();
             assert!(said.iter().all(|part| message.contains(part)), "{to}: {message}");
+        }
+    }
+
+    /// Six faults of four kinds: two of them in one entry, and what they hide, but not what only misses a faulty entry.
+    #[test]
+    fn no_fault_hides_another() {
+        let text = r#"
+session_gap_minutes = 0
+lookback = 3
+
+[events.seen.properties]
+x = "numbr"
+
+[events.heard]
+
+[metrics.a]
+version = 0
+question = "?"
+knd = "boolean"
+source = { any = { events = ["seen"], window = "day" } }
+every = "day"
+epsilon = 1.0
+
+[metrics.b]
+version = 1
+question = "?"
+kind = "boolean"
+source = { any = { events = ["felt"], window = "day" } }
+every = "day"
+epsilon = 1.0
+
+[metrics.c]
+version = 1
+question = "?"
+kind = "boolean"
+source = { any = { events = ["heard"], window = "dy" } }
+every = "day"
+epsilon = 99.0
+"#;
+        let faults = Catalog::parse(text).unwrap_err();
+        let found: Vec<(usize, String)> =
+            faults.0.iter().map(|fault| (fault.line, format!("{fault}"))).collect();
+        let expected = [
+            (2, "session_gap_minutes"),
+            (3, "lookback"),
+            (6, "numbr"),
+            (11, "nonzero"),
+            (13, "knd"),
+            (22, "\"felt\" is no event"),
+            (30, "dy"),
+        ];
+        assert_eq!(found.len(), expected.len(), "{faults}");
+        for ((line, message), (expected, part)) in found.iter().zip(expected) {
+            assert!(*line == expected && message.contains(part), "{line} {message}: {expected} {part}");
         }
     }
 

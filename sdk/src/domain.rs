@@ -22,16 +22,19 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::choose::{Answers, MAX_SET};
 use crate::encoder::{MAX_VALUE_BYTES, Value};
 use crate::params::MAX_BITS;
 use crate::probability::Probability;
 
 /// What the answers to a question can be. It cannot be built unsound.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Kind")]
 pub struct Domain(Kind);
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Kind {
     Flag,
     Labels { names: Box<[String]>, other: Other },
@@ -42,7 +45,7 @@ enum Kind {
 }
 
 /// What becomes of a label that is not in the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Other {
     /// It counts as one further value, the last.
     Counted,
@@ -181,6 +184,14 @@ impl Domain {
         }
     }
 
+    /// The labels of a closed list, or the names of a set; empty for other answers.
+    pub fn names(&self) -> &[String] {
+        match &self.0 {
+            Kind::Labels { names, .. } | Kind::Set { names } => names,
+            Kind::Flag | Kind::Histogram { .. } | Kind::Mean { .. } | Kind::Text => &[],
+        }
+    }
+
     /// The value that stands for an answer on a device whose [`Encoder::rounding`](crate::Encoder::rounding) is `rounding`.
     ///
     /// ```
@@ -235,6 +246,22 @@ impl Domain {
             Kind::Labels { .. } | Kind::Text => "a text",
             Kind::Histogram { .. } | Kind::Mean { .. } => "a number",
             Kind::Set { .. } => "a set of names",
+        }
+    }
+}
+
+impl TryFrom<Kind> for Domain {
+    type Error = DomainError;
+
+    fn try_from(kind: Kind) -> Result<Self, DomainError> {
+        match kind {
+            Kind::Flag => Ok(Self::flag()),
+            Kind::Labels { names, other } => Self::labels(names, other),
+            Kind::Histogram { edges } => Self::histogram(edges),
+            Kind::Mean { low, high, nothing: false } => Self::mean(low, high),
+            Kind::Mean { low, high, nothing: true } => Self::mean_or_nothing(low, high),
+            Kind::Set { names } => Self::set(names),
+            Kind::Text => Ok(Self::text()),
         }
     }
 }

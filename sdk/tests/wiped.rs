@@ -63,7 +63,7 @@ fn device(lookback_days: u32) -> Device {
         "events": { "e": { "properties": { "t": "text" } } },
         "metrics": { "first": metric(json!({ "first": of })), "last": metric(json!({ "last": of })) },
     });
-    let registry = Registry::new(serde_json::from_value::<Declared>(declared).unwrap()).unwrap();
+    let registry = Registry::new(&serde_json::from_value::<Declared>(declared).unwrap()).unwrap();
     Device::new(Arc::new(registry), &secret(), at(0))
 }
 

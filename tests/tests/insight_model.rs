@@ -112,7 +112,9 @@ fn registry(part: &[(&str, &str, &str)]) -> Arc<Registry> {
         "events": { "a": { "properties": properties }, "b": { "properties": properties }, "c": {} },
         "funnels": funnels, "metrics": metrics,
     });
-    Arc::new(Registry::new(serde_json::from_value(declared).unwrap()).unwrap())
+    let compiled = Registry::new(&serde_json::from_value(declared).unwrap()).unwrap();
+    // As devices receive it.
+    Arc::new(Registry::from_catalog(&compiled.catalog()).unwrap())
 }
 
 #[derive(Clone, Debug)]

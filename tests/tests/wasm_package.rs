@@ -116,14 +116,15 @@ fn what_is_read_of_a_report_is_what_is_sent() {
 /// A module tells a refusal by its place in a list that Rust and TypeScript both have.
 #[test]
 fn typescript_and_the_modules_list_the_same_refusals() {
-    let [rust, typescript] = ["wasm/src/refusal.rs", "wasm/ts/refusal.ts"]
+    let [rust, typescript, client] = ["wasm/src/refusal.rs", "wasm/ts/refusal.ts", "wasm/ts/core.ts"]
         .map(|file| fs::read_to_string(node::path(file)).unwrap());
     let (_, rust) = rust.split_once("enum Refusal {").unwrap();
     let rust = rust.split('}').next().unwrap().split(',').map(|name| name.replace("= 1", ""));
     let rust: Vec<_> = rust.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()).collect();
     let (typed, table) = typescript.split_once("const REFUSALS").unwrap();
-    let table: Vec<_> =
-        table.lines().filter_map(|line| line.strip_prefix("  [\"")?.split('"').next()).collect();
+    let (_, of_client) = client.split_once("const CLIENT_REFUSALS").unwrap();
+    let rows = table.lines().chain(of_client.lines());
+    let table: Vec<_> = rows.filter_map(|line| line.strip_prefix("  [\"")?.split('"').next()).collect();
     assert_eq!(table.iter().map(|code| code.replace('-', "")).collect::<Vec<_>>(), rust);
     assert!(table.iter().all(|code| typed.contains(&format!("| \"{code}\""))), "{table:?}");
 }

@@ -15,13 +15,21 @@ struct Module {
     answer: Vec<u8>,
     #[cfg(feature = "encoder")]
     encoder: crate::encoder::Objects,
+    #[cfg(feature = "client")]
+    client: crate::client::Client,
 }
+
+/// The first operation of the client; those below are the encoder's.
+#[cfg(feature = "client")]
+const CLIENT: u32 = 16;
 
 static MODULE: AtomicRefCell<Module> = AtomicRefCell::new(Module {
     arguments: Vec::new(),
     answer: Vec::new(),
     #[cfg(feature = "encoder")]
     encoder: crate::encoder::Objects::new(),
+    #[cfg(feature = "client")]
+    client: crate::client::Client::new(),
 });
 
 /// Makes room for arguments of `size` bytes, and says where.
@@ -40,6 +48,11 @@ pub(crate) extern "C" fn call(operation: u32) -> *const u8 {
     let module = &mut *MODULE.borrow_mut();
     let mut arguments = Arguments::new(&module.arguments);
     let mut answer = Answer::begin(&mut module.answer);
+    #[cfg(feature = "client")]
+    if let Some(operation) = operation.checked_sub(CLIENT) {
+        module.client.call(operation, &mut arguments, &mut answer);
+        return module.answer.as_ptr();
+    }
     #[cfg(feature = "encoder")]
     module.encoder.call(operation, &mut arguments, &mut answer);
     module.answer.as_ptr()

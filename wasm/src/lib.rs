@@ -1,4 +1,4 @@
-//! The deniable encoder for JavaScript, as WebAssembly: thin layers over the crate `deniable`, with no algorithm of their own.
+//! The deniable encoder and client for JavaScript, as WebAssembly: thin layers over the crate `deniable`, with no algorithm of their own.
 //!
 //! A module has two functions, `room` and `call`, and speaks in bytes: see `abi` for the way in and out, and `wire` for what
 //! the bytes mean. Classes, types and messages for people are the package's TypeScript. Randomness comes in as an argument.
@@ -7,10 +7,16 @@
 //! A page downloads all of it, so nothing here formats text: a refusal is a code and its numbers, see `refusal`.
 
 #![cfg_attr(target_family = "wasm", no_std)]
+#![cfg_attr(
+    not(all(feature = "encoder", feature = "client")),
+    allow(dead_code, reason = "each module uses a part of the wire")
+)]
 
 extern crate alloc;
 
 mod abi;
+#[cfg(feature = "client")]
+mod client;
 #[cfg(feature = "encoder")]
 mod encoder;
 mod refusal;

@@ -24,6 +24,9 @@ pub(crate) enum Refusal {
     BatchTooLarge,
     BadKey,
     BadBatch,
+    BadCatalog,
+    UnreadableState,
+    NewerState,
 }
 
 /// An error of the sdk, which can tell its code and details.

@@ -101,4 +101,23 @@ impl<'a> Answer<'a> {
     pub(crate) fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
+
+    /// A list whose values `write` writes.
+    pub(crate) fn list<T>(&mut self, values: impl ExactSizeIterator<Item = T>, write: impl Fn(&mut Self, T)) {
+        self.whole(values.len() as u32);
+        values.for_each(|value| write(self, value));
+    }
+
+    /// A list of one value or of none.
+    pub(crate) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.whole(u32::from(value.is_some()));
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    /// An instant in milliseconds since 1970.
+    pub(crate) fn time(&mut self, at: deniable::calendar::Timestamp) {
+        self.number(at.as_millis() as f64);
+    }
 }

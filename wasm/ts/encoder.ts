@@ -4,7 +4,7 @@
  * @module
  */
 
-import { badArgument, ENCODINGS } from "./refusal.js";
+import { badArgument, ENCODINGS, REFUSALS } from "./refusal.js";
 import { fields, randomBytes, sized, typed, whole } from "./host.js";
 import { Wire, type Source } from "./wire.js";
 
@@ -13,7 +13,7 @@ export type { Source } from "./wire.js";
 
 const RELEASE = 0, CHECK = 1, SEED = 2, ENCODER = 3, ENCODE = 4, BITS = 5, BATCH = 6;
 
-const wire = new Wire();
+const wire = new Wire(REFUSALS);
 
 /**
  * Loads the encoder. Call it once, before anything else of this entry; further calls do nothing.

@@ -40,6 +40,12 @@ export type DeniableErrorCode =
   | "bad-key"
   /** A batch that cannot be, for another reason. */
   | "bad-batch"
+  /** A catalog that is damaged, has faults, or is of a newer program. */
+  | "bad-catalog"
+  /** A stored state that is damaged. */
+  | "unreadable-state"
+  /** A stored state of a newer program. */
+  | "newer-state"
   /** The host has no `crypto`, or it failed. */
   | "no-randomness"
   /** The module was not loaded before its use. */
@@ -62,7 +68,10 @@ export class DeniableError extends Error {
 export const ENCODINGS: readonly string[] = ["direct", "unary", "bloom"];
 
 /** By the code of the module, from 1: the code of the page, and the words. */
-const REFUSALS: [code: DeniableErrorCode, says: (details: Wire) => string][] = [
+export type Refusals = readonly (readonly [code: DeniableErrorCode, says: (details: Wire) => string])[];
+
+/** Those of the encoder. */
+export const REFUSALS: Refusals = [
   ["out-of-range", (of) => `${of.readText()} is ${of.readNumber()}, but must be from ${of.readNumber()} to ${of.readNumber()}`],
   ["no-probability", (of) => `${of.readNumber()} is not a probability: it must lie between 0 and 1`],
   ["no-information", (of) => `${stage(of)} carry no information: P(1|0) must be below P(1|1); choose two different probabilities`],
@@ -81,7 +90,7 @@ const REFUSALS: [code: DeniableErrorCode, says: (details: Wire) => string][] = [
   ["bad-value", () => "this value cannot be encoded"],
   ["empty-batch", () => "a batch must hold at least one section and each section at least one report"],
   ["batch-too-large", (of) => `a batch of ${of.readNumber()} bytes is over the limit of 1048576; split it`],
-  ["bad-key", () => "a write key has 32 hexadecimal digits: copy it whole from where the collector's operator gave it"],
+  ["bad-key", () => "a write key has 32 hexadecimal digits"],
   ["bad-batch", () => "these reports make no batch"],
 ];
 
@@ -90,8 +99,8 @@ function stage(of: Wire): string {
 }
 
 /** The error for a refusal of the module. */
-export function refused(place: number, details: Wire): DeniableError {
-  const [code, says] = REFUSALS[place - 1]!;
+export function refused(refusals: Refusals, place: number, details: Wire): DeniableError {
+  const [code, says] = refusals[place - 1]!;
   return new DeniableError(code, says(details));
 }
 

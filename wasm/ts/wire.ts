@@ -1,6 +1,6 @@
 /* The package's side of `wasm/src/wire.rs`: values in, an operation, values out. */
 
-import { cannotLoad, notLoaded, refused } from "./refusal.js";
+import { cannotLoad, notLoaded, refused, type Refusals } from "./refusal.js";
 
 /** What a module exports. */
 interface Exports {
@@ -17,20 +17,21 @@ const fromUtf8 = new TextDecoder();
 
 /** The way into a module and out of it. Values are written one by one, then `call` makes them the arguments. */
 export class Wire {
+  readonly #refusals: Refusals;
   #exports?: Exports;
   #view = new DataView(new ArrayBuffer(0));
   #room = 0;
   #size = 0;
   #at = 0;
 
+  constructor(refusals: Refusals) {
+    this.#refusals = refusals;
+  }
+
   /** Compiles and starts the module, once. */
   async load(source: Source | Promise<Source>): Promise<void> {
-    try {
-      const module = await compiled(await source);
-      this.#exports ??= started(module);
-    } catch (cause) {
-      throw cannotLoad(cause);
-    }
+    const module = await compile(source);
+    this.#exports ??= started(module);
   }
 
   /** As `load`, where the bytes or the module are at hand. */
@@ -92,7 +93,7 @@ export class Wire {
     this.#look();
     this.#at = at + 1;
     const code = this.#view.getUint8(at);
-    if (code) throw refused(code, this);
+    if (code) throw refused(this.#refusals, code, this);
     return this;
   }
 
@@ -112,6 +113,11 @@ export class Wire {
 
   readText(): string {
     return fromUtf8.decode(this.readBytes());
+  }
+
+  /** A list whose values `read` reads. */
+  readList<T>(read: () => T): T[] {
+    return Array.from({ length: this.readWhole() }, read);
   }
 
   #bytes(at: number, size: number): Uint8Array<ArrayBuffer> {
@@ -138,10 +144,16 @@ function started(module: WebAssembly.Module): Exports {
   return new WebAssembly.Instance(module).exports as unknown as Exports;
 }
 
-async function compiled(source: Source): Promise<WebAssembly.Module> {
-  if (source instanceof WebAssembly.Module) return source;
-  if (typeof source === "string" || source instanceof URL) source = await fetch(source);
-  if (!(source instanceof Response)) return WebAssembly.compile(source as BufferSource);
-  if (!source.ok) throw new Error(`${source.url} answers ${source.status}`);
-  return WebAssembly.compile(await source.arrayBuffer());
+/** Compiles a module, from wherever it is. */
+export async function compile(from: Source | Promise<Source>): Promise<WebAssembly.Module> {
+  try {
+    let source = await from;
+    if (source instanceof WebAssembly.Module) return source;
+    if (typeof source === "string" || source instanceof URL) source = await fetch(source);
+    if (!(source instanceof Response)) return await WebAssembly.compile(source as BufferSource);
+    if (!source.ok) throw new Error(`${source.url} answers ${source.status}`);
+    return await WebAssembly.compile(await source.arrayBuffer());
+  } catch (cause) {
+    throw cannotLoad(cause);
+  }
 }

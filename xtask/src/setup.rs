@@ -1,6 +1,7 @@
 //! What a fresh machine lacks.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -21,7 +22,16 @@ pub(crate) fn toolchain(steps: &mut Steps) -> anyhow::Result<()> {
 pub(crate) fn wasm(steps: &mut Steps) -> anyhow::Result<()> {
     steps.run("target wasm32", command(&format!("rustup target add {}", package::TARGET)))?;
     node_is_new_enough()?;
-    npm_tools(steps)
+    npm_tools(steps)?;
+    chromium(steps)
+}
+
+/// The browser that the package is tested in. Playwright's own would be a download apart from the system's.
+fn chromium(steps: &mut Steps) -> anyhow::Result<()> {
+    if Path::new("/usr/bin/chromium").exists() {
+        return Ok(());
+    }
+    steps.run("Chromium", command("apt-get install --yes --no-install-recommends chromium"))
 }
 
 fn node_is_new_enough() -> anyhow::Result<()> {

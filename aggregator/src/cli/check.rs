@@ -45,7 +45,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let bytes = registry.catalog();
     let mut out = io::stdout().lock();
     writeln!(out, "{}", overview(registry))?;
-    tell_rotation(registry.rotation(), registry.declared().privacy, &mut out)?;
+    tell_rotation(registry.rotation(), registry.privacy(), &mut out)?;
     for (tag, labels) in registry.tags() {
         writeln!(out, "In the clear beside each report: {tag}, one of {}.", labels.join(", "))?;
     }

@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use deniable::Params;
 use deniable_aggregator::decode::{Correction, Decoded, Figure, Joint, Method, Options, Share};
-use deniable_aggregator::guard::Survey;
+use deniable_aggregator::survey::Survey;
 use serde::Serialize;
 
+use super::selection::Part;
 use super::table::table;
 use super::{beside, plot};
 
@@ -61,7 +62,7 @@ enum Choose {
     Nonnegative,
     /// Those on the LASSO path
     Lasso,
-    /// By the likelihood of whole reports: needs --reports
+    /// By the likelihood of whole reports: needs --reports, or a store that keeps them
     Likelihood,
 }
 
@@ -98,35 +99,109 @@ enum Format {
     Csv,
 }
 
+/// What was decoded of some reports: of all, or of those with one label.
+pub(crate) struct Shown {
+    part: Option<Split>,
+    decoded: Result<Decoded>,
+}
+
+struct Split {
+    heading: String,
+    label: Option<String>,
+}
+
+impl Shown {
+    /// The figures of all reports.
+    pub(crate) fn whole(decoded: Decoded) -> Self {
+        Self { part: None, decoded: Ok(decoded) }
+    }
+
+    /// The figures of a part. One label may have too few reports; the others are shown all the same.
+    pub(crate) fn part(part: &Part, decoded: Result<Decoded>) -> Self {
+        let split = |heading| Split { heading, label: part.label().map(str::to_owned) };
+        Self { part: part.heading().map(split), decoded }
+    }
+}
+
 /// Prints the figures of reports of `params` to `out`, with what stands `beside` them, and draws them if that was asked for.
+///
+/// # Errors
+/// If there are no figures of any part.
 pub(crate) fn show(
     params: &Params,
-    decoded: &Decoded,
+    mut shown: Vec<Shown>,
     beside: Option<&Survey>,
     presentation: &Presentation,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let rows = rows(params, decoded);
+    let tell = |out: &mut dyn Write| beside.map_or(Ok(()), |survey| beside::write(survey, out));
+    if shown.iter().all(|shown| shown.decoded.is_err()) {
+        // What cannot be decoded may be what the guards found.
+        tell(&mut io::stderr())?;
+        return shown.pop().map_or(Ok(()), |last| last.decoded.map(drop));
+    }
     if let Some(path) = &presentation.plot {
-        let bars: Vec<plot::Bar> = rows.iter().map(Row::bar).collect();
+        let [Shown { part: None, decoded: Ok(decoded) }] = &shown[..] else {
+            bail!("--plot draws one picture: choose a label with --tag in place of --by");
+        };
+        let bars: Vec<plot::Bar> = rows(params, decoded).iter().map(Row::bar).collect();
         plot::draw(path, &bars)?;
     }
     match presentation.format {
         Format::Table => {
-            write_table(decoded, &rows, presentation.all, out)?;
-            Ok(beside.map_or(Ok(()), |survey| beside::write(survey, out))?)
+            shown.iter().try_for_each(|shown| shown.write_table(params, presentation.all, out))?;
+            Ok(tell(out)?)
         }
-        Format::Json => write_json(decoded, &rows, beside, out),
+        Format::Json => write_json(params, &shown, beside, out),
         Format::Csv => {
             // A table of figures has no place for it.
-            beside.map_or(Ok(()), |survey| beside::write(survey, &mut io::stderr()))?;
-            write_csv(&rows, out)
+            tell(&mut io::stderr())?;
+            let rows = shown.iter().map(|shown| shown.rows(params)).collect::<Result<Vec<_>>>()?;
+            write_csv(&rows.concat(), out)
+        }
+    }
+}
+
+impl Shown {
+    fn label(&self) -> Option<&str> {
+        self.part.as_ref()?.label.as_deref()
+    }
+
+    fn write_table(&self, params: &Params, all: bool, out: &mut dyn Write) -> Result<()> {
+        if let Some(Split { heading, .. }) = &self.part {
+            writeln!(out, "{heading}")?;
+        }
+        match &self.decoded {
+            Ok(decoded) => write_table(decoded, &rows(params, decoded), all, out),
+            Err(error) => Ok(writeln!(out, "cannot be decoded: {error:#}")?),
+        }
+    }
+
+    fn to_json(&self, params: &Params) -> Result<serde_json::Value> {
+        Ok(match &self.decoded {
+            Ok(decoded) => serde_json::to_value(Answer::new(decoded, &rows(params, decoded)))?,
+            Err(error) => serde_json::json!({ "error": format!("{error:#}") }),
+        })
+    }
+
+    /// The rows, with their label if reports were split; what has none is told on standard error.
+    fn rows(&self, params: &Params) -> Result<Vec<Row>> {
+        let label = self.part.as_ref().map(|part| part.label.clone().unwrap_or_default());
+        match &self.decoded {
+            Ok(decoded) => {
+                Ok(rows(params, decoded).into_iter().map(|row| Row { label: label.clone(), ..row }).collect())
+            }
+            Err(error) => {
+                let heading = self.part.as_ref().map_or("", |part| &part.heading);
+                writeln!(io::stderr(), "{heading} cannot be decoded: {error:#}")?;
+                Ok(Vec::new())
+            }
         }
     }
 }
 
 /// A figure as it is printed; google/rappor's columns first, under its names.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Row {
     string: String,
     estimate: f64,
@@ -141,6 +216,9 @@ struct Row {
     consistent_proportion: f64,
     /// Reports that one forged report could count for.
     influence: Option<f64>,
+    /// Where reports were split by a public tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
 }
 
 impl Row {
@@ -169,6 +247,7 @@ impl Row {
             detected: false,
             consistent_proportion: share.value.clamp(0.0, 1.0),
             influence: None,
+            label: None,
         }
     }
 }
@@ -204,42 +283,69 @@ fn write_csv(rows: &[Row], out: &mut dyn Write) -> Result<()> {
     Ok(writer.flush()?)
 }
 
-fn write_json(decoded: &Decoded, rows: &[Row], beside: Option<&Survey>, out: &mut dyn Write) -> Result<()> {
+fn write_json(params: &Params, shown: &[Shown], beside: Option<&Survey>, out: &mut dyn Write) -> Result<()> {
     #[derive(Serialize)]
-    struct Rest {
-        proportion: f64,
-        std_error: f64,
+    struct Labelled<'a> {
+        label: Option<&'a str>,
+        #[serde(flatten)]
+        answer: serde_json::Value,
     }
     #[derive(Serialize)]
-    struct Answer<'a> {
-        reports: u64,
-        empty_cohorts: &'a [usize],
-        alpha: f64,
-        detection_limit: f64,
-        fitted: usize,
-        unexplained: Option<Rest>,
-        figures: &'a [Row],
-        /// Of the proportions of the first detected figures.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        covariances: Option<Vec<Vec<f64>>>,
+    struct Surveyed<'a> {
+        #[serde(flatten)]
+        whole: Option<serde_json::Value>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        labels: Vec<Labelled<'a>>,
         #[serde(flatten)]
         beside: Option<&'a Survey>,
     }
-    let unexplained =
-        decoded.unexplained.map(|rest| Rest { proportion: rest.value, std_error: rest.std_error });
-    let answer = Answer {
-        reports: decoded.reports,
-        empty_cohorts: &decoded.empty_cohorts,
-        alpha: decoded.alpha,
-        detection_limit: decoded.detection_limit,
-        fitted: decoded.fitted,
-        unexplained,
-        figures: rows,
-        covariances: decoded.joint.as_ref().map(covariances),
-        beside,
-    };
-    serde_json::to_writer_pretty(&mut *out, &answer)?;
+    let mut all = Surveyed { whole: None, labels: Vec::new(), beside };
+    for part in shown {
+        let answer = part.to_json(params)?;
+        match part.part {
+            None => all.whole = Some(answer),
+            Some(_) => all.labels.push(Labelled { label: part.label(), answer }),
+        }
+    }
+    serde_json::to_writer_pretty(&mut *out, &all)?;
     Ok(writeln!(out)?)
+}
+
+#[derive(Serialize)]
+struct Rest {
+    proportion: f64,
+    std_error: f64,
+}
+
+/// All figures and totals, as programs read them.
+#[derive(Serialize)]
+struct Answer<'a> {
+    reports: u64,
+    empty_cohorts: &'a [usize],
+    alpha: f64,
+    detection_limit: f64,
+    fitted: usize,
+    unexplained: Option<Rest>,
+    figures: &'a [Row],
+    /// Of the proportions of the first detected figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covariances: Option<Vec<Vec<f64>>>,
+}
+
+impl<'a> Answer<'a> {
+    fn new(decoded: &'a Decoded, figures: &'a [Row]) -> Self {
+        let rest = |rest: Share| Rest { proportion: rest.value, std_error: rest.std_error };
+        Self {
+            reports: decoded.reports,
+            empty_cohorts: &decoded.empty_cohorts,
+            alpha: decoded.alpha,
+            detection_limit: decoded.detection_limit,
+            fitted: decoded.fitted,
+            unexplained: decoded.unexplained.map(rest),
+            figures,
+            covariances: decoded.joint.as_ref().map(covariances),
+        }
+    }
 }
 
 fn covariances(joint: &Joint) -> Vec<Vec<f64>> {

@@ -8,8 +8,10 @@ mod counts;
 mod decode;
 mod demo;
 mod figures;
+mod generate;
 mod init;
 mod inspect;
+mod lake;
 mod map;
 mod output;
 mod parameters;
@@ -46,7 +48,9 @@ enum Command {
     Serve(serve::ServeArgs),
     Ready(ready::ReadyArgs),
     Check(check::CheckArgs),
+    Gen(generate::GenArgs),
     Store(store::StoreArgs),
+    Lake(lake::LakeArgs),
     Counts(counts::CountsArgs),
     Quarantine(quarantine::QuarantineArgs),
     Decode(decode::Args),
@@ -66,7 +70,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Ready(args) => ready::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Gen(args) => generate::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Lake(args) => lake::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Quarantine(args) => quarantine::run(&args),
         Command::Decode(args) => decode::run(&args),

@@ -1,15 +1,17 @@
 //! Which of a metric's reports in a store are meant.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
+use anyhow::{Result, bail, ensure};
 use deniable::{Epoch, MetricId, Params};
-use deniable_aggregator::decode::Counts;
-use deniable_aggregator::guard::Survey;
-use deniable_aggregator::store::{Selection, Store};
+use deniable_aggregator::decode::{Counts, Reports};
+use deniable_aggregator::store::{Selection, Store, Tag};
+use deniable_aggregator::survey::Survey;
 
-/// A version of a metric and some of its epochs.
+/// A version of a metric, and some of its epochs and public tags.
 #[derive(clap::Args)]
 pub(crate) struct Chosen {
     /// Version of the metric; may be left out if the store has only one
@@ -18,38 +20,109 @@ pub(crate) struct Chosen {
     /// Epoch to count, or a range of them like 20000-20006; may be given several times. All if left out
     #[arg(long, value_name = "E", requires = "metric")]
     epoch: Vec<Epochs>,
+    /// Count only reports with this label of a public tag; may be given several times: for one tag either label counts,
+    /// of several tags each must
+    #[arg(long, value_name = "NAME=LABEL", requires = "store")]
+    tag: Vec<Tag>,
+    /// Split by the labels of this public tag, each for itself
+    #[arg(long, value_name = "NAME", requires_all = ["store", "metric"])]
+    by: Option<String>,
+}
+
+/// The chosen reports of a metric version.
+pub(crate) struct Found {
+    pub(crate) version: u32,
+    pub(crate) params: Params,
+    /// One, or one for each label.
+    pub(crate) parts: Vec<Part>,
+    /// What stands beside the figures of all parts.
+    pub(crate) survey: Survey,
+}
+
+/// Reports that are counted for themselves.
+pub(crate) struct Part {
+    /// The tag that the reports are split by, with the label of these; none for those that do not have it.
+    pub(crate) label: Label,
+    pub(crate) counts: Counts,
+}
+
+impl Part {
+    /// The label of these reports, if they have one.
+    pub(crate) fn label(&self) -> Option<&str> {
+        self.label.as_ref()?.1.as_deref()
+    }
+
+    /// Which reports these are, for people; nothing if they are all that were chosen.
+    pub(crate) fn heading(&self) -> Option<String> {
+        self.label.as_ref().map(|(tag, label)| match label {
+            Some(label) => format!("{tag} = {label}"),
+            None => format!("no {tag}"),
+        })
+    }
 }
 
 impl Chosen {
-    /// What stands beside the figures of the chosen reports.
-    pub(crate) fn survey(&self, store: &dyn Store, metric: &MetricId) -> anyhow::Result<Survey> {
-        let (version, _) = self.stream(store, metric)?;
-        let left_out = store.left_out()?;
-        let mut survey = Survey::default();
-        for epochs in disjoint(self.epoch.clone()) {
-            let selection = Selection::of_epochs(epochs).without(left_out.clone());
+    /// All that is chosen, whatever the metric.
+    pub(crate) fn anywhere(&self, store: &dyn Store) -> Result<Selection> {
+        Ok(Selection::all().with_tags(&self.tag, &store.registries()?)?)
+    }
+
+    /// The sums of the chosen reports to `metric`, without what is set aside.
+    pub(crate) fn find(&self, store: &dyn Store, metric: &MetricId) -> Result<Found> {
+        let (version, params) = self.stream(store, metric)?;
+        let (mut parts, mut survey) = (BTreeMap::new(), Survey::default());
+        for selection in self.selections(store)? {
+            match &self.by {
+                Some(tag) => {
+                    for (label, counts) in store.counts_by(metric, version, &selection, tag)? {
+                        add(&mut parts, Some((tag.clone(), label)), counts)?;
+                    }
+                }
+                None => add(&mut parts, None, store.counts(metric, version, &selection)?)?,
+            }
             survey.extend(Survey::of(store, metric, version, &selection)?);
         }
-        Ok(survey)
+        let parts = parts.into_iter().map(|(label, counts)| Part { label, counts });
+        Ok(Found { version, params, parts: parts.collect(), survey })
     }
 
-    /// The parameters of `metric` and the sums of the chosen reports, without what is set aside.
-    pub(crate) fn sum(&self, store: &dyn Store, metric: &MetricId) -> anyhow::Result<(Params, Counts)> {
-        let (version, params) = self.stream(store, metric)?;
-        let left_out = store.left_out()?;
-        let mut total: Option<Counts> = None;
-        for epochs in disjoint(self.epoch.clone()) {
-            let selection = Selection::of_epochs(epochs).without(left_out.clone());
-            let counts = store.counts(metric, version, &selection)?;
-            match &mut total {
-                Some(total) => total.merge(&counts)?,
-                None => total = Some(counts),
+    /// The reports of a part themselves.
+    ///
+    /// # Errors
+    /// If the store has not kept all of them.
+    pub(crate) fn reports(
+        &self,
+        store: &dyn Store,
+        (metric, version): (&MetricId, u32),
+        part: &Part,
+    ) -> Result<Reports> {
+        let mut reports = Reports::new(&store.params(metric, version)?);
+        for mut selection in self.selections(store)? {
+            if let Some((tag, label)) = &part.label {
+                selection = selection.with_label(tag, label.as_deref());
             }
+            reports.append(store.reports(metric, version, &selection)?);
         }
-        Ok((params, total.context("no epoch was chosen")?))
+        let (kept, all) = (reports.len(), part.counts.total());
+        ensure!(
+            kept as u64 == all,
+            "the likelihood needs whole reports, but of {all} reports to metric {metric} the store has kept {kept}: set keep_reports = true of the metric in the collector's file, and choose epochs that began after that"
+        );
+        Ok(reports)
     }
 
-    fn stream(&self, store: &dyn Store, metric: &MetricId) -> anyhow::Result<(u32, Params)> {
+    /// The chosen reports, each in one selection only, without what is set aside.
+    fn selections(&self, store: &dyn Store) -> Result<Vec<Selection>> {
+        let (registries, left_out) = (store.registries()?, store.left_out()?);
+        if let Some(tag) = &self.by {
+            registries.check_tag(tag)?;
+        }
+        let selection =
+            |epochs| Selection::of_epochs(epochs).without(left_out.clone()).with_tags(&self.tag, &registries);
+        Ok(disjoint(self.epoch.clone()).into_iter().map(selection).collect::<Result<_, _>>()?)
+    }
+
+    fn stream(&self, store: &dyn Store, metric: &MetricId) -> Result<(u32, Params)> {
         let mut streams = store.streams()?;
         streams.retain(|(name, version), _| {
             name == metric && self.version.is_none_or(|chosen| chosen == *version)
@@ -68,6 +141,18 @@ impl Chosen {
             _ => bail!("the store has metric {metric} in versions {versions:?}: choose one with --version"),
         }
     }
+}
+
+type Label = Option<(String, Option<String>)>;
+
+fn add(parts: &mut BTreeMap<Label, Counts>, label: Label, counts: Counts) -> Result<()> {
+    match parts.entry(label) {
+        Entry::Vacant(free) => {
+            free.insert(counts);
+        }
+        Entry::Occupied(mut held) => held.get_mut().merge(&counts)?,
+    }
+    Ok(())
 }
 
 /// Epochs from one to another, both included.

@@ -23,7 +23,8 @@ pub(crate) struct StoreArgs {
 enum StoreCommand {
     /// Reads everything: every page against its checksum, every count against its bounds, every sum against its parts
     Verify(Place),
-    /// Gives back the space that is free inside
+    /// Writes the store anew, as small as it can be and without what is no longer counted in it: earlier sums, forgotten ids.
+    /// It needs the space of both. The disk, file system and backups may keep what the old file held
     Compact(Place),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
@@ -57,10 +58,10 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
 }
 
 fn tell_sound(out: &mut impl Write, place: &Path, verified: &Verified) -> io::Result<()> {
-    let Verified { reports, rows, kept, batch_ids } = verified;
+    let Verified { reports, rows, kept, moved, batch_ids } = verified;
     writeln!(
         out,
-        "{} is sound: {reports} reports in {rows} rows, {kept} of them kept, {batch_ids} batch ids",
+        "{} is sound: {reports} reports in {rows} rows, {kept} of them kept, {moved} more in the lake, {batch_ids} batch ids",
         place.display()
     )
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `POST /v1/reports` | a batch, as `application/octet-stream`, or as base64url in `text/plain`; either may be packed by `gzip` | `{"status":"accepted","reports":n,"refused":{…}}`, or `"duplicate"` |
 //! | `GET /v1/catalog` | `?key=` and a write key; where there is one project it may be left out | the current metrics with their parameters, and an `ETag`; to who accepts `application/vnd.deniable.catalog`, the catalog in the bytes that devices read |
-//! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` and perhaps `&from=…&to=…`, the counts of those epochs, the alarms of the guards, and what is left out |
+//! | `GET /v1/counts` | a token of role `read` | what the store holds, or with `?metric=…&version=…` the counts of a metric, the alarms of the guards, and what is left out; perhaps of `&from=…&to=…` these epochs, with `&tag=NAME=LABEL` these public tags, and with `&by=NAME` each label for itself |
 //! | `GET /metrics` | a token of role `monitor` | the collector's own figures, for Prometheus |
 //! | `POST /v1/admin/reload` | a token of role `admin` | `{"status":"ok"}` when questions, keys and tokens were read anew; [`Kind::ReloadRefused`] if they stay |
 //! | `GET /v1/admin/quarantine` | a token of role `read` | what is set aside: `[{"source":"web","reports":n},{"metric":"host","epoch":e,"reports":n}]` |
@@ -28,7 +28,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use deniable::{Batch, Epoch, MetricId, WriteKey};
+use deniable::{Batch, WriteKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
@@ -36,6 +36,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use super::access::{Origin, Role};
 use super::admin;
 use super::body;
+use super::counts;
 use super::directory::{Directory, Found};
 use super::memory::Memory;
 use super::metrics::Metrics;
@@ -45,8 +46,7 @@ use super::quarantine;
 use super::rates::{Limiter, Neighbourhood};
 use super::settings::{Origins, Settings};
 use super::writer::{Committed, WriterError};
-use crate::guard::{Survey, held};
-use crate::store::{Accepted, Checked, Selection, Store, Terms};
+use crate::store::{Accepted, Checked, Terms};
 
 /// How long a browser may remember which pages may read answers.
 const CORS_AGE_SECONDS: u64 = 86_400;
@@ -85,7 +85,7 @@ pub(super) fn router(app: App) -> Router {
     Router::new()
         .route("/v1/reports", post(receive))
         .route("/v1/catalog", get(catalog))
-        .route("/v1/counts", get(counts))
+        .route("/v1/counts", get(counts::answer))
         .route("/v1/admin/reload", post(admin::reload))
         .route(
             "/v1/admin/quarantine",
@@ -215,56 +215,6 @@ pub(super) fn query<T: DeserializeOwned>(request: &Request) -> Result<T, Problem
     asked.map(|Query(asked)| asked).map_err(|error| Problem::new(Kind::BadQuery, error.body_text()))
 }
 
-/// Which counts an analyst wants; without a metric the list of all.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    metric: Option<MetricId>,
-    version: Option<u32>,
-    from: Option<Epoch>,
-    to: Option<Epoch>,
-}
-
-/// The counts of a metric version: the reports of each cohort, and of those that set each bit; and what stands beside them.
-#[derive(Serialize)]
-struct Sums {
-    cohorts: Vec<Cohort>,
-    #[serde(flatten)]
-    beside: Survey,
-}
-
-#[derive(Serialize)]
-struct Cohort {
-    reports: u64,
-    ones: Vec<u64>,
-}
-
-async fn counts(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let Found { project, .. } = app.reader(request.headers(), Role::Read)?;
-    let wanted = query(&request)?;
-    // Reading may wait for the disk, and must not keep requests waiting.
-    let read = tokio::task::spawn_blocking(move || read(&*project.store, wanted)).await;
-    read.map_err(|_| Problem::from(WriterError::Stopped))?
-}
-
-fn read(store: &dyn Store, wanted: Wanted) -> Result<Response, Problem> {
-    let (metric, version) = match wanted {
-        Wanted { metric: None, version: None, from: None, to: None } => {
-            return Ok(Json(held(store)?).into_response());
-        }
-        Wanted { metric: Some(metric), version: Some(version), .. } => (metric, version),
-        _ => return Err(Problem::new(Kind::BadQuery, "give both metric and version, or nothing")),
-    };
-    let epochs = wanted.from.unwrap_or(Epoch(0))..=wanted.to.unwrap_or(Epoch(u32::MAX));
-    let selection = Selection::of_epochs(epochs).without(store.left_out()?);
-    let counts = store.counts(&metric, version, &selection)?;
-    let beside = Survey::of(store, &metric, version, &selection)?;
-    let cohort =
-        |(cohort, reports): (usize, &u64)| Cohort { reports: *reports, ones: counts.ones(cohort).to_vec() };
-    let cohorts = counts.reports().iter().enumerate().map(cohort).collect();
-    Ok(Json(Sums { cohorts, beside }).into_response())
-}
-
 async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let Found { project, .. } = app.reader(&headers, Role::Monitor)?;
@@ -315,6 +265,37 @@ mod tests {
 
     const METRICS: &str = "[metrics.a]\nversion = 1\nquestion = \"?\"\nreport = { encoding = \"unary\", bits = 4, instantaneous = { zero = 0.25, one = 0.5 } }";
 
+    fn project() -> Project {
+        let store = Arc::new(MemoryStore::default());
+        Project::alone(store, Catalog::parse(METRICS).unwrap(), Access::open())
+    }
+
+    /// One project's store fails; the other goes on.
+    #[tokio::test]
+    async fn readiness_is_that_of_the_projects_asked_for() {
+        let key =
+            |digit: char| format!("[[key]]\nname = \"app\"\nkey = \"{}\"", digit.to_string().repeat(32));
+        let projects = [("shop", '1'), ("blog", '2')].map(|(name, digit)| {
+            let (name, store) = (name.parse().unwrap(), Arc::new(MemoryStore::default()));
+            let access = Access::parse(&key(digit)).unwrap();
+            Project { name, ..Project::alone(store, Catalog::parse(METRICS).unwrap(), access) }
+        });
+        let mut collector = Collector::new(projects.into(), Settings::default()).unwrap();
+        let app = collector.router();
+        let ask = async |address: &str| {
+            let request = Request::get(address).body(Body::empty()).unwrap();
+            app.clone().oneshot(request).await.unwrap().status().as_u16()
+        };
+        let all = async || {
+            [ask("/readyz").await, ask("/readyz?project=shop").await, ask("/readyz?project=blog").await]
+        };
+        assert_eq!(all().await, [200, 200, 200]);
+        let (name, writer) = collector.running.remove(0);
+        writer.finish().await.unwrap();
+        assert_eq!((name.as_str(), all().await), ("shop", [503, 503, 200]));
+        assert_eq!((ask("/readyz?project=other").await, ask("/healthz").await), (404, 200));
+    }
+
     /// Four requests of a neighbourhood at once, whatever they ask for, but for a supervisor's.
     #[tokio::test]
     async fn everything_but_health_is_limited_by_neighbourhood() {
@@ -326,10 +307,8 @@ mod tests {
             ("GET", "/metrics"),
             ("POST", "/v1/admin/reload"),
         ]) {
-            let catalog = Catalog::parse(METRICS).unwrap();
-            let project = Project::alone(Arc::new(MemoryStore::default()), catalog, Access::open());
             let settings = Settings { rates, ..Settings::default() };
-            let app = Collector::new(vec![project], settings).unwrap().router();
+            let app = Collector::new(vec![project()], settings).unwrap().router();
             let ask = async |method: &str, address: &str| {
                 let mut request = Request::builder().method(method).uri(address).body(Body::empty()).unwrap();
                 request.extensions_mut().insert(Neighbourhood::Four([192, 0, place]));

@@ -35,7 +35,8 @@ const MAX_STEPS: usize = 20_000;
 /// Reports kept whole, equal ones together.
 ///
 /// # Privacy
-/// These are single reports, protected by ε₁ alone. The collector's store keeps only their sums.
+/// These are single reports, protected by ε₁ alone. The collector's store keeps them only for metrics that say so, and only
+/// their sums of all others.
 #[derive(Clone, Debug)]
 pub struct Reports {
     params: Params,
@@ -61,6 +62,25 @@ impl Reports {
         self.bytes.extend_from_slice(&cohort.to_be_bytes());
         self.bytes.extend_from_slice(bits);
         Ok(())
+    }
+
+    /// Adds other reports, of the same parameters.
+    ///
+    /// # Panics
+    /// If their parameters are others.
+    pub fn append(&mut self, mut other: Self) {
+        assert!(self.params == other.params, "reports of other parameters are not decoded together");
+        self.bytes.append(&mut other.bytes);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.size()
+    }
+
+    /// Says whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// Their counts.

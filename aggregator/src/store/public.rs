@@ -10,6 +10,8 @@ use deniable::MetricId;
 use deniable::registry::{Registry, RegistryHash};
 use serde::{Deserialize, Serialize};
 
+use super::selection::{TagError, labels_of};
+
 /// Public tags: a label for each name.
 ///
 /// As text they are a JSON object without blanks, its names ascending, which is one text for equal tags; `{}` for none.
@@ -100,6 +102,14 @@ impl Registries {
     /// What the registry of that hash shows.
     pub fn get(&self, hash: RegistryHash) -> Option<&Public> {
         self.0.get(&hash)
+    }
+
+    /// Says whether any of the registries has a tag of that name.
+    ///
+    /// # Errors
+    /// [`TagError::UnknownTag`] if none has, which lists those there are.
+    pub fn check_tag(&self, name: &str) -> Result<(), TagError> {
+        labels_of(name, self).map(drop)
     }
 
     /// The labels that a tag has in any of the registries; none if there is no such tag.

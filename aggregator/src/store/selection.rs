@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use deniable::{Epoch, MetricId};
+use thiserror::Error;
 
 use super::aside::LeftOut;
-use super::public::Tags;
+use super::public::{Registries, Tags};
 
 /// Some of the reports of a store: those of some epochs and tags, without what is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     epochs: RangeInclusive<Epoch>,
-    tags: BTreeMap<String, BTreeSet<String>>,
+    /// The labels of each tag, and none for reports without it.
+    tags: BTreeMap<String, BTreeSet<Option<String>>>,
     left_out: LeftOut,
 }
 
@@ -36,9 +39,30 @@ impl Selection {
     /// Those with this label of a tag. Given again for the same tag, those with either label; for another tag, those with
     /// both tags.
     #[must_use]
-    pub fn with_tag(mut self, name: &str, label: &str) -> Self {
-        self.tags.entry(name.to_owned()).or_default().insert(label.to_owned());
+    pub fn with_tag(self, name: &str, label: &str) -> Self {
+        self.with_label(name, Some(label))
+    }
+
+    /// As [`Selection::with_tag`]; for no label, those without that tag.
+    #[must_use]
+    pub fn with_label(mut self, name: &str, label: Option<&str>) -> Self {
+        self.tags.entry(name.to_owned()).or_default().insert(label.map(str::to_owned));
         self
+    }
+
+    /// Those with these tags, as with [`Selection::with_tag`].
+    ///
+    /// # Errors
+    /// A [`TagError`] for a name or a label that no registry has.
+    pub fn with_tags(self, tags: &[Tag], registries: &Registries) -> Result<Self, TagError> {
+        tags.iter().try_fold(self, |selection, Tag { name, label }| {
+            let labels = labels_of(name, registries)?;
+            if !labels.contains(label.as_str()) {
+                let (name, label) = (name.clone(), label.clone());
+                return Err(TagError::UnknownLabel { name, label, known: list(labels) });
+            }
+            Ok(selection.with_tag(name, label))
+        })
     }
 
     /// Those that are not left out.
@@ -59,13 +83,74 @@ impl Selection {
 
     /// Says whether a report is among them.
     pub fn takes(&self, metric: &MetricId, epoch: Epoch, source: &str, tags: &Tags) -> bool {
-        let tagged = |(name, labels): (&String, &BTreeSet<String>)| {
-            tags.label(name).is_some_and(|label| labels.contains(label))
+        let tagged = |(name, labels): (&String, &BTreeSet<Option<String>>)| {
+            labels.iter().any(|label| label.as_deref() == tags.label(name))
         };
         self.epochs.contains(&epoch)
             && self.tags.iter().all(tagged)
             && !self.left_out.holds(metric, epoch, source)
     }
+}
+
+/// A label of a public tag, as people write it: `name=label`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The tag.
+    pub name: String,
+    /// Its label.
+    pub label: String,
+}
+
+impl FromStr for Tag {
+    type Err = TagError;
+
+    fn from_str(text: &str) -> Result<Self, TagError> {
+        let (name, label) = text.split_once('=').ok_or_else(|| TagError::Text { text: text.to_owned() })?;
+        Ok(Self { name: name.to_owned(), label: label.to_owned() })
+    }
+}
+
+/// The labels of a tag that some registry has.
+pub(super) fn labels_of<'a>(name: &str, registries: &'a Registries) -> Result<BTreeSet<&'a str>, TagError> {
+    let labels = registries.labels(name);
+    if labels.is_empty() {
+        return Err(TagError::UnknownTag { name: name.to_owned(), known: list(registries.names()) });
+    }
+    Ok(labels)
+}
+
+fn list(names: BTreeSet<&str>) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
+}
+
+/// A tag that no report has.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TagError {
+    /// It is written otherwise.
+    #[error("{text:?} is no tag: write its name, '=' and a label, as in plan=free")]
+    Text {
+        /// What was given.
+        text: String,
+    },
+    /// No registry has such a tag.
+    #[error("no registry that was served here has the tag {name:?}; known are: {known}")]
+    UnknownTag {
+        /// What was given.
+        name: String,
+        /// The tags there are.
+        known: String,
+    },
+    /// The tag has no such label.
+    #[error("tag {name:?} has no label {label:?} in any registry that was served here; known are: {known}")]
+    UnknownLabel {
+        /// The tag.
+        name: String,
+        /// What was given.
+        label: String,
+        /// The labels there are.
+        known: String,
+    },
 }
 
 #[cfg(test)]
@@ -74,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_of_one_tag_are_alternatives_and_tags_are_conditions() {
+    pub(super) fn labels_of_one_tag_are_alternatives_and_tags_are_conditions() {
         let metric = MetricId::new("m").unwrap();
         let takes = |selection: &Selection, tags: &[(&str, &str)]| {
             selection.takes(&metric, Epoch(5), "web", &tags.iter().copied().collect())
@@ -84,6 +169,8 @@ mod tests {
         assert!(!takes(&free, &[]) && !takes(&free, &[("os", "free")]) && takes(&Selection::all(), &[]));
         let either = free.clone().with_tag("plan", "pro");
         assert!(takes(&either, &[("plan", "pro")]) && takes(&either, &[("plan", "free")]));
+        let none = free.clone().with_label("plan", None);
+        assert!(takes(&none, &[]) && takes(&none, &[("plan", "free")]) && !takes(&none, &[("plan", "pro")]));
         let both = free.with_tag("os", "ios");
         assert!(takes(&both, &[("plan", "free"), ("os", "ios")]) && !takes(&both, &[("plan", "free")]));
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use deniable::Epoch;
 use deniable_aggregator::catalog::Catalog;
-use deniable_aggregator::store::{DiskStore, Outcome, Store, StoreError, Verified};
+use deniable_aggregator::store::{Aside, DiskStore, Outcome, Store, StoreError, Verified};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
 use crate::support::{
@@ -109,18 +109,20 @@ fn nothing_stored_tells_which_reports_came_together_or_in_what_order() {
     assert!(one == other && !one.is_empty());
 }
 
-type RowKey = (&'static str, u32, u32, &'static str, &'static str, u16);
-type ReportKey = (&'static str, u32, u32, &'static str, &'static str, u16, &'static [u8]);
+pub(crate) type RowKey = (&'static str, u32, u32, &'static str, &'static str, u16);
+pub(crate) type ReportKey = (&'static str, u32, u32, &'static str, &'static str, u16, &'static [u8]);
 
-const ROWS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("rows");
+pub(crate) const ROWS: TableDefinition<'_, RowKey, &[u8]> = TableDefinition::new("rows");
 const TOTALS: TableDefinition<'_, (&str, u32, u32, &str, &str), u64> = TableDefinition::new("totals-2");
-const REPORTS: TableDefinition<'_, ReportKey, u64> = TableDefinition::new("reports");
+pub(crate) const REPORTS: TableDefinition<'_, ReportKey, u64> = TableDefinition::new("reports");
+const VOLUMES: TableDefinition<'_, (&str, u32, u32, &str), (u64, u64)> = TableDefinition::new("volumes");
+const ASIDE: TableDefinition<'_, (&str, u32, &str), ()> = TableDefinition::new("aside");
 
 /// A key and its value, as they lie in a table.
-type Entry = (String, Vec<u8>);
+pub(crate) type Entry = (String, Vec<u8>);
 
 /// Every entry of every table, read with redb alone.
-fn dump(dir: &Path) -> Vec<Entry> {
+pub(crate) fn dump(dir: &Path) -> Vec<Entry> {
     let db = Database::open(dir.join("store.redb")).unwrap();
     let txn = db.begin_read().unwrap();
     let mut names: Vec<_> = txn.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
@@ -149,6 +151,13 @@ fn dump(dir: &Path) -> Vec<Entry> {
         let (key, times) = entry.unwrap();
         entries.push((format!("report {:?}", key.value()), times.value().to_le_bytes().to_vec()));
     }
+    for entry in txn.open_table(VOLUMES).unwrap().iter().unwrap() {
+        let (key, volume) = entry.unwrap();
+        entries.push((format!("volume {:?} {:?}", key.value(), volume.value()), Vec::new()));
+    }
+    for entry in txn.open_table(ASIDE).unwrap().iter().unwrap() {
+        entries.push((format!("aside {:?}", entry.unwrap().0.value()), Vec::new()));
+    }
     entries
 }
 
@@ -157,6 +166,8 @@ fn the_bytes_on_disk_are_those_that_the_layout_describes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     store.commit(&[accepted(258, &[Section::of("host", 1, 40, &[(2, &[0, 7]), (2, &[7])])])], ALL).unwrap();
+    store.set_aside(&Aside::Source { source: "web".to_owned() }).unwrap();
+    store.set_aside(&Aside::Epoch { metric: metric("host"), epoch: Epoch(40) }).unwrap();
     drop(store);
     let id = [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let row: Vec<u8> = [2u64, 1, 0, 0, 0, 0, 0, 0, 2].iter().flat_map(|n| n.to_le_bytes()).collect();
@@ -165,6 +176,9 @@ fn the_bytes_on_disk_are_those_that_the_layout_describes() {
         (format!("batches-2 {id:?}"), Vec::new()),
         (r#"total ("host", 1, 40, "", "{}")"#.to_owned(), 2u64.to_le_bytes().to_vec()),
         (r#"("host", 1, 40, "", "{}", 2)"#.to_owned(), row),
+        (r#"volume ("host", 1, 40, "") (2, 0)"#.to_owned(), Vec::new()),
+        (r#"aside ("", 0, "web")"#.to_owned(), Vec::new()),
+        (r#"aside ("host", 40, "")"#.to_owned(), Vec::new()),
     ];
     assert_eq!(dump(dir.path()), expected);
 }
@@ -272,7 +286,7 @@ fn verify_finds_what_does_not_add_up() {
         drop(db);
         DiskStore::open(dir.path()).unwrap().verify()
     };
-    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, kept: 0, batch_ids: 2 });
+    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, kept: 0, moved: 0, batch_ids: 2 });
     let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {
         let error = verify(change).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains(said), "{error}");
@@ -296,6 +310,19 @@ fn verify_finds_what_does_not_add_up() {
     damaged(&insert(("host", 2, day, "", "{}", 4), row(0)), "row");
     damaged(&insert(("host", 2, day, "", "tags", 3), row(1)), "row");
     damaged(&insert(("guest", 2, day, "", "{}", 0), row(0)), "not declared");
+    let volume = |key, volume| {
+        move |txn: &redb::WriteTransaction| {
+            txn.open_table(VOLUMES).unwrap().insert(key, volume).unwrap();
+        }
+    };
+    damaged(&volume(("host", 2, day, ""), (1, 0)), "volume");
+    damaged(&volume(("host", 2, day, ""), (2, 3)), "volume");
+    // The volume of an epoch whose rows are elsewhere is no damage.
+    assert!(verify(&volume(("host", 2, 7, "web"), (5, 1))).is_ok());
+    let aside = |txn: &redb::WriteTransaction| {
+        txn.open_table(ASIDE).unwrap().insert(("NO METRIC", 7, ""), ()).unwrap();
+    };
+    damaged(&aside, "set aside");
 }
 
 #[test]
@@ -311,6 +338,38 @@ fn a_compacted_store_is_smaller_and_the_same() {
     exactly_once(&store, 0..200).unwrap();
     drop(store);
     assert_eq!(DiskStore::open(dir.path()).unwrap().verify().unwrap().batch_ids, 200);
+}
+
+/// What was stored once and is no longer is in the file, and is not after it was compacted.
+#[test]
+fn a_compacted_store_holds_nothing_of_earlier() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("store.redb");
+    let id = 0x0123_4567_89AB_CDEF;
+    let holds_id = || {
+        let bytes = fs::read(&file).unwrap();
+        bytes.windows(16).any(|window| window == u128::from(id).to_le_bytes())
+    };
+    let mut store = open(dir.path());
+    let batch = |id, epoch| accepted(id, &[Section::of("host", 2, epoch, &[(0, &[1])])]);
+    store.commit(&[batch(id, 100)], ALL).unwrap();
+    // Its epoch is closed, so the id is forgotten.
+    store.commit(&[batch(2, 200)], Epoch(150)).unwrap();
+    assert!(holds_id());
+    // A crash while it was compacted left a part.
+    fs::write(dir.path().join("store.redb.copy"), b"half").unwrap();
+    store.compact().unwrap();
+    assert!(!holds_id());
+    // It goes on with the new file.
+    assert_eq!(
+        store.commit(&[batch(2, 200), batch(3, 200)], ALL).unwrap(),
+        [Outcome::Duplicate, Outcome::Counted]
+    );
+    assert!(matches!(DiskStore::open(dir.path()), Err(StoreError::InUse { .. })));
+    drop(store);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let expected = Verified { reports: 3, rows: 2, kept: 0, batch_ids: 2, moved: 0 };
+    assert_eq!(DiskStore::open(dir.path()).unwrap().verify().unwrap(), expected);
 }
 
 fn counts_of_pick(store: &dyn Store) -> u64 {

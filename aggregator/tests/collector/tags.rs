@@ -1,15 +1,24 @@
 //! Sources, public tags and reports that are kept: what is counted by them is what a naive list of reports says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use deniable::Epoch;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use deniable::{Epoch, SystemEntropy, WriteKey};
 use deniable_aggregator::catalog::Catalog;
+use deniable_aggregator::collect::{Access, Collector, Project, Settings, Token};
 use deniable_aggregator::decode::Counts;
 use deniable_aggregator::store::{
-    Accepted, Aside, DiskStore, MemoryStore, Outcome, Reason, Registries, Selection, Store, Tags,
+    Accepted, Aside, DiskStore, MemoryStore, Outcome, Reason, Registries, Selection, Store, StoreError, Tags,
 };
 
-use crate::support::{Choices, Section, batch, check, metric};
+use redb::{Database, TableDefinition};
+use serde_json::json;
+
+use crate::http::{post, send, under as sent_under};
+use crate::store::{REPORTS, dump};
+use crate::support::{Choices, Section, batch, check, metric, today};
 
 /// Two metrics that everybody answers under tags, and one beside which nothing is shown.
 const METRICS: &str = r#"
@@ -332,4 +341,162 @@ fn keeping_reports_is_the_collectors_alone() {
     let all = store.counts(&metric("host"), 2, &Selection::all()).unwrap();
     assert_eq!((kept.total(), all.total()), (2, 4));
     assert_eq!(store.verify().unwrap().kept, 2);
+}
+
+/// Reports that are kept lie in one order, however they came and with what.
+#[test]
+fn kept_reports_do_not_tell_which_came_together_or_in_what_order() {
+    let catalog = catalogs().into_iter().next().unwrap();
+    let reports: Vec<(usize, u16, usize)> = (0..24).map(|n| (n % 3, (n % 2) as u16, n % 5)).collect();
+    let content = |groups: &[Vec<usize>]| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DiskStore::create(dir.path()).unwrap();
+        store.declare(&catalog).unwrap();
+        let registries = store.registries().unwrap();
+        for (id, group) in groups.iter().enumerate() {
+            let section = |n: &usize| {
+                let (place, cohort, bit) = reports[*n];
+                under(&catalog, &[place as u16, 0], Section::of("host", 2, 100, &[(cohort, &[bit])]))
+            };
+            let body = batch(id as u64, &group.iter().map(section).collect::<Vec<_>>());
+            let accepted = check(&body, &catalog, &registries, "web").accepted;
+            store.commit(&[accepted], Epoch(0)).unwrap();
+        }
+        drop(store);
+        dump(dir.path())
+    };
+    let one = content(&[(0..8).collect(), (8..16).collect(), (16..24).collect()]);
+    let other = content(&[vec![23, 3], (4..23).rev().collect(), vec![2, 0, 1]]);
+    assert!(one == other && one.iter().any(|(entry, _)| entry.starts_with("report ")));
+}
+
+/// What `verify` says of a store with kept reports, changed behind its back.
+#[test]
+fn verify_finds_kept_reports_that_are_not_in_the_rows_and_catalogs_that_are_not_their_own() {
+    const REGISTRIES: TableDefinition<'_, &[u8; 8], (&[u8], &str)> = TableDefinition::new("registries");
+    let catalog = catalog("");
+    let verify = |change: &dyn Fn(&redb::WriteTransaction)| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DiskStore::create(dir.path()).unwrap();
+        store.declare(&catalog).unwrap();
+        let body = batch(1, &[Section::of("host", 2, 100, &[(0, &[1]), (0, &[1]), (3, &[0, 11])])]);
+        let accepted = check(&body, &catalog, &Registries::default(), "").accepted;
+        store.commit(&[accepted], Epoch(0)).unwrap();
+        drop(store);
+        let db = Database::open(dir.path().join("store.redb")).unwrap();
+        let txn = db.begin_write().unwrap();
+        change(&txn);
+        txn.commit().unwrap();
+        drop(db);
+        DiskStore::open(dir.path()).unwrap().verify()
+    };
+    assert_eq!(verify(&|_| ()).unwrap().kept, 3);
+    let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {
+        let error = verify(change).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains(said), "{error}");
+    };
+    let insert = |metric, cohort, bits: &'static [u8], times: u64| {
+        move |txn: &redb::WriteTransaction| {
+            let key = (metric, 2, 100, "", "{}", cohort, bits);
+            txn.open_table(REPORTS).unwrap().insert(key, times).unwrap();
+        }
+    };
+    // One more than the row has, one of another bit, one of a cohort without row, and what no report can be.
+    damaged(&insert("host", 0, &[2, 0], 3), "not in its rows");
+    damaged(&insert("host", 0, &[4, 0], 1), "not in its rows");
+    damaged(&insert("host", 1, &[2, 0], 1), "not in its rows");
+    damaged(&insert("host", 4, &[2, 0], 1), "report that is kept");
+    damaged(&insert("host", 0, &[2, 16], 1), "report that is kept");
+    damaged(&insert("guest", 0, &[2, 0], 1), "not declared");
+    damaged(
+        &|txn| {
+            let mut table = txn.open_table(REGISTRIES).unwrap();
+            let shown = r#"{"tags":[],"untagged":[]}"#;
+            table.insert(&catalog.registry().hash().0, (&b"another catalog"[..], shown)).unwrap();
+        },
+        "catalog of registry",
+    );
+    damaged(
+        &|txn| {
+            let mut table = txn.open_table(REGISTRIES).unwrap();
+            table.insert(&catalog.registry().hash().0, (&catalog.registry().catalog()[..], "{}")).unwrap();
+        },
+        "registry",
+    );
+}
+
+/// The whole way: a batch under a key, refusals by their names, and counts by tag for who has a token.
+#[tokio::test]
+async fn tags_and_sources_are_counted_over_http() {
+    let [own, other] = catalogs();
+    let (key, token) = (WriteKey([1; 16]), Token::draw(&mut SystemEntropy).unwrap());
+    let access = Access::parse(&format!(
+        "[[key]]\nname = \"web\"\nkey = \"{key}\"\n[[token]]\nname = \"me\"\nsha256 = \"{}\"\nrole = \"read\"",
+        token.sha256()
+    ));
+    let store = Arc::new(MemoryStore::default());
+    let projects = vec![Project::alone(store.clone(), own.clone(), access.unwrap())];
+    let collector = Collector::new(projects, Settings::default()).unwrap();
+    let app = collector.router();
+    let host = || Section::of("host", 2, today(), &[(0, &[1])]);
+    let sections = [
+        host(),
+        under(&own, &[0, 1], host()),
+        under(&own, &[1, 0], host()),
+        under(&own, &[1, 99], host()),
+        under(&other, &[0, 0], host()),
+    ];
+    let answer = post(&app, sent_under(key, batch(1, &sections))).await;
+    assert_eq!(answer.body["reports"], 3);
+    assert_eq!(answer.body["refused"], json!({ "impossible-tags": 1, "unknown-registry": 1 }));
+    for (section, status, name) in [
+        (&sections[3], StatusCode::BAD_REQUEST, "impossible-tags"),
+        (&sections[4], StatusCode::CONFLICT, "unknown-registry"),
+    ] {
+        let answer = post(&app, sent_under(key, batch(2, std::slice::from_ref(section)))).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.body["type"], format!("urn:deniable:problem:{name}"));
+    }
+
+    let read = async |question: &str| {
+        let request = Request::get(format!("/v1/counts?{question}"));
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
+        send(&app, request.body(Body::empty()).unwrap()).await
+    };
+    let [first, second] = [[0, 1], [1, 0]].map(|places| labels(&own, &places)["os"].clone());
+    let of = "metric=host&version=2";
+    let reports = async |question: &str| read(question).await.body["cohorts"][0]["reports"].clone();
+    assert_eq!(reports(of).await, 3);
+    assert_eq!(reports(&format!("{of}&tag=os%3D{first}")).await, 1);
+    assert_eq!(reports(&format!("{of}&tag=os={first}&tag=os={second}")).await, 2);
+    assert_eq!(reports(&format!("{of}&tag=os={first}&to={}", today() - 1)).await, 0);
+    assert_eq!(read(&format!("tag=os={first}")).await.body[0]["reports"], 1);
+    let by = read(&format!("{of}&by=os")).await.body["labels"].clone();
+    let by: BTreeMap<String, u64> = by
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| (part["label"].to_string(), part["cohorts"][0]["reports"].as_u64().unwrap()))
+        .collect();
+    let expected = ["null".to_owned(), format!("{first:?}"), format!("{second:?}")].map(|label| (label, 1));
+    assert_eq!(by, BTreeMap::from(expected));
+    for (question, said) in [
+        (format!("{of}&tag=os"), "plan=free"),
+        (format!("{of}&tag=size=s"), "os, plan"),
+        (format!("{of}&by=size"), "os, plan"),
+        (format!("{of}&tag=os=amiga"), &first),
+        ("by=os".to_owned(), "metric and version"),
+        (format!("{of}&version=2"), "version stands twice"),
+        (format!("{of}&tags=os"), "tags"),
+    ] {
+        let answer = read(&question).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{question}");
+        assert!(answer.body["detail"].as_str().unwrap().contains(said), "{question}: {}", answer.body);
+    }
+    let mut sources = BTreeSet::new();
+    let mut show = |source: &str| _ = sources.insert(source.to_owned());
+    store.each_row(&metric("host"), 2, &Selection::all(), &mut |place, _| show(place.source)).unwrap();
+    assert_eq!(sources, BTreeSet::from(["web".to_owned()]));
+    drop(app);
+    collector.finish().await.unwrap();
 }

@@ -108,6 +108,12 @@ impl<H: Host> Client<H> {
         self.core.stop_timer(name, now)
     }
 
+    /// As [`Core::record_timer`].
+    pub fn record_timer(&mut self, metric: &MetricId, name: &str) -> Option<Recorded> {
+        let now = self.host.now();
+        self.core.record_timer(metric, name, now)
+    }
+
     /// As [`Core::experiment`].
     pub fn experiment<'c>(&'c self, name: &'c str) -> Experiment<'c> {
         self.core.experiment(name)

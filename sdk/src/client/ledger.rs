@@ -12,11 +12,11 @@
 //! [`Privacy::weekly`](crate::registry::Privacy::weekly) for each week that reports tell of. That is the week of
 //! their epoch, so a device that slept and answers for four weeks at once spends four weeks' budgets.
 //!
-//! Each metric that the device answers is promised what one answer costs in a week and for ever: other metrics can use what is left beyond
-//! the promises, but never what is promised, so that no answer decides whether another metric is reported. Nor may it decide whether its
-//! own metric is: a device whose answer stays is never refused. One whose answers change so often that they go over the cap is
-//! refused from then on, for the rest of the week or for ever, whatever its later answers are; that it fell silent then says that its
-//! answers had changed, and not which are new.
+//! Each metric that the device answers is promised what one answer costs in a week and for ever; other metrics can use what is left
+//! beyond the promises, and never what is promised. So no answer of another metric decides whether an answer is reported that stays
+//! as it is. A device whose answers change so often that they go over what is left is refused from then on, for the rest of the week
+//! or for ever, whatever its later answers are: that it fell silent then says that its answers had changed, and not which of them are
+//! new. A reset, a lost secret or other questions spend of what is left, and may use up what is promised.
 //!
 //! # Weeks
 //! The weeks are those of the device's clock. The last [`MAX_SPANS`] with reports are kept apart; older ones are added up as if they
@@ -49,7 +49,7 @@ pub(super) struct Ledger {
     /// What metrics cost that are no longer asked.
     closed: Closed,
     /// How often a stored state was lost with all that it knew of charges.
-    pub(super) lost_states: u32,
+    lost_states: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -166,7 +166,7 @@ pub(super) struct Budget<'r> {
 impl<'r> Budget<'r> {
     pub(super) fn new(registry: &'r Registry, asked: impl Fn(&Metric) -> bool) -> Self {
         let asked = registry.metrics().filter(|metric| asked(metric)).collect();
-        Self { caps: registry.declared().privacy, asked }
+        Self { caps: registry.privacy(), asked }
     }
 
     fn cap(&self, period: Period) -> f64 {
@@ -195,6 +195,11 @@ enum Period {
 }
 
 impl Ledger {
+    /// The ledger of a device whose own was lost.
+    pub(super) fn lost() -> Self {
+        Self { lost_states: 1, ..Self::default() }
+    }
+
     /// Charges a report of `metric` for an epoch of that week, under a signal pattern.
     ///
     /// # Errors

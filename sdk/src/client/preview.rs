@@ -3,15 +3,16 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::calendar::Day;
+use crate::choose::Answers;
+use crate::domain::Domain;
 use crate::insight::{Answered, Given, NO_TEXT};
 use crate::metric::{Epoch, MetricId};
 use crate::params::{Encoding, Params};
 use crate::privacy::Epsilon;
-use crate::registry::{Every, Metric};
+use crate::registry::{Every, Metric, OTHER};
 
 /// What the device would say of a metric if its epoch ended now, and how much the report would tell of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,8 @@ pub struct Preview {
     pub question: String,
     /// The true answer, which does not leave the device; in words. None if only the program knows it.
     pub answer: Option<String>,
-    /// The answers of a closed list; empty if any text can be one.
+    /// The answers of a closed list, or the names of a set; empty if any text can be one. A number is told as whether it lies below or above
+    /// the threshold that the device drew for itself.
     pub possible: Vec<String>,
     /// What the report says in place of the answer.
     pub odds: Odds,
@@ -80,7 +82,6 @@ impl Odds {
 
     /// Says for a person what the report tells of an answer.
     pub fn in_words(&self, answer: &str) -> String {
-        let percent = |chance: f64| format!("{:.1} %", chance * 100.0);
         match *self {
             Self::Choice { truth, other, answers } => {
                 let others = (answers - 1) as f64 * other;
@@ -138,12 +139,17 @@ impl Preview {
 
 /// The answers of a closed list.
 fn possible(metric: &Metric) -> Vec<String> {
-    match (metric.labels(), metric.params().encoding()) {
-        ([], Encoding::Direct) if metric.params().bits() == 2 => {
-            vec!["below".to_owned(), "above".to_owned()]
+    let mut labels = metric.labels().to_vec();
+    let answers = metric.domain().map(Domain::answers);
+    match answers {
+        Some(Answers::Closed(2)) if labels.is_empty() => labels.extend(["below", "above"].map(str::to_owned)),
+        Some(Answers::Closed(3)) if labels.is_empty() => {
+            labels.extend(["below", "above", NO_TEXT].map(str::to_owned));
         }
-        (labels, _) => labels.to_vec(),
+        Some(Answers::Closed(answers)) if answers == labels.len() + 1 => labels.push(OTHER.to_owned()),
+        _ => {}
     }
+    labels
 }
 
 fn words(metric: &Metric, given: &Given) -> String {
@@ -155,6 +161,19 @@ fn words(metric: &Metric, given: &Given) -> String {
             if names.is_empty() { NO_TEXT.to_owned() } else { names.join(", ") }
         }
         Given::Text(text) => text.clone(),
-        Given::Number(number) => number.map_or_else(|| NO_TEXT.to_owned(), |number| number.to_string()),
+        Given::Number(number) => number.map_or_else(|| NO_TEXT.to_owned(), thousandths),
     }
+}
+
+fn percent(chance: f64) -> String {
+    let tenths = libm::round(chance * 1000.0) as u32;
+    format!("{}.{} %", tenths / 10, tenths % 10)
+}
+
+/// A number for people, to three decimals.
+fn thousandths(number: f64) -> String {
+    let sign = if number < 0.0 { "-" } else { "" };
+    let thousandths = libm::round(libm::fabs(number) * 1000.0) as u64;
+    let (whole, part) = (thousandths / 1000, thousandths % 1000);
+    if part == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part:03}") }
 }

@@ -4,22 +4,21 @@
 //! batch has its random id from the commit that forms it, and keeps id and bytes however often it is sent, so that a collector
 //! counts it once. One batch is on its way at a time; the next is formed when it has arrived.
 
+mod stored;
+
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
 
+pub(super) use self::stored::StoredQueue;
 use super::options::Options;
 use crate::calendar::Timestamp;
 use crate::entropy::Randomness;
-use crate::metric::{Epoch, MetricId, Stream};
-use crate::params::{Fingerprint, MAX_BITS};
-use crate::registry::RegistryHash;
-use crate::report::{BatchId, BitBytes, Report, write_batch};
+use crate::metric::Epoch;
+use crate::report::{BatchId, Report, write_batch};
 
 /// The first wait after a failure.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -224,9 +223,17 @@ impl Queue {
             }
             None => false,
         });
-        due.sort_unstable();
-        let taken = due.iter().rev().filter_map(|&i| self.waiting.remove(i));
-        let reports: Vec<Report> = taken.map(|waiting| waiting.report).collect();
+        let mut taken = vec![false; self.waiting.len()];
+        due.into_iter().for_each(|i| taken[i] = true);
+        let mut taken = taken.into_iter();
+        let mut reports = Vec::new();
+        self.waiting.retain(|waiting| {
+            let goes = taken.next().unwrap_or_default();
+            if goes {
+                reports.push(waiting.report.clone());
+            }
+            !goes
+        });
         if !reports.is_empty() {
             self.batches.push_back(Outgoing::new(BatchId(coins.draw_id()), reports, since));
         }
@@ -311,8 +318,8 @@ impl Outgoing {
         reports
     }
 
-    /// Cuts it in two, for a commit of that number. The first half keeps the id: should the whole have been counted without our
-    /// knowing, the collector says of the half that it is a duplicate.
+    /// Cuts it in two, for a commit of that number. The first half keeps the id. Should the whole have been counted without our
+    /// knowing, the collector calls the half a duplicate; so the other half waits for the answer and goes only if it is another.
     pub(super) fn halve(mut self, since: u64, coins: &mut Randomness) -> Vec<Self> {
         let second = self.reports.split_off(self.reports.len().div_ceil(2));
         self.since = since;
@@ -357,113 +364,5 @@ fn draw(most: Duration, coins: &mut Randomness) -> Duration {
 fn shuffle(places: &mut [usize], coins: &mut Randomness) {
     for i in (1..places.len()).rev() {
         places.swap(i, coins.generator().random_range(0..=i));
-    }
-}
-
-/// The queue as it is stored.
-#[derive(Default, Serialize, Deserialize)]
-pub(super) struct StoredQueue {
-    waiting: Vec<(StoredReport, Timestamp)>,
-    batches: Vec<StoredBatch>,
-    failures: u32,
-    retry_at: Option<Timestamp>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredBatch {
-    id: [u8; 16],
-    reports: Vec<StoredReport>,
-    rest: Vec<StoredReport>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredReport {
-    metric: MetricId,
-    version: u32,
-    fingerprint: [u8; 8],
-    bit_count: u16,
-    epoch: Epoch,
-    registry: [u8; 8],
-    tags: Vec<u16>,
-    cohort: u16,
-    bits: Vec<u8>,
-}
-
-impl StoredReport {
-    fn of(report: &Report) -> Self {
-        let stream = report.stream();
-        Self {
-            metric: stream.metric().clone(),
-            version: stream.version(),
-            fingerprint: stream.fingerprint().0,
-            bit_count: stream.bits() as u16,
-            epoch: report.epoch(),
-            registry: report.registry().0,
-            tags: report.tags().to_vec(),
-            cohort: report.cohort(),
-            bits: report.bytes().to_vec(),
-        }
-    }
-
-    /// The report, if there can be one of this shape.
-    fn restore(self) -> Option<Report> {
-        let width = usize::from(self.bit_count);
-        if !(1..=MAX_BITS).contains(&width) || self.bits.len() != width.div_ceil(8) {
-            return None;
-        }
-        let stream =
-            Stream::from_wire(self.metric, self.version, Fingerprint(self.fingerprint), self.bit_count);
-        let report = Report::new(Arc::new(stream), self.epoch, self.cohort, BitBytes::from_vec(self.bits));
-        let tags: Vec<usize> = self.tags.into_iter().map(usize::from).collect();
-        report.published(RegistryHash(self.registry), &tags).ok()
-    }
-}
-
-impl StoredQueue {
-    pub(super) fn of(queue: &Queue) -> Self {
-        let stored = |reports: &[Report]| reports.iter().map(StoredReport::of).collect();
-        let batch = |batch: &Outgoing| StoredBatch {
-            id: batch.id.0,
-            reports: stored(&batch.reports),
-            rest: stored(&batch.rest),
-        };
-        Self {
-            waiting: queue.waiting.iter().map(|w| (StoredReport::of(&w.report), w.due)).collect(),
-            batches: queue.batches.iter().map(batch).collect(),
-            failures: queue.failures,
-            retry_at: queue.retry_at,
-        }
-    }
-
-    /// The queue of a program that begins: its batches may have been sent. None if there can be no such queue.
-    pub(super) fn restore(self) -> Option<Queue> {
-        let waiting =
-            |(report, due): (StoredReport, Timestamp)| Some(Waiting { report: report.restore()?, due });
-        let mut queue = Queue {
-            waiting: self.waiting.into_iter().map(waiting).collect::<Option<_>>()?,
-            batches: self.batches.into_iter().map(StoredBatch::restore).collect::<Option<_>>()?,
-            failures: self.failures,
-            retry_at: self.retry_at,
-            uploading: None,
-            bytes: 0,
-        };
-        queue.weigh();
-        Some(queue)
-    }
-}
-
-impl StoredBatch {
-    fn restore(self) -> Option<Outgoing> {
-        let restored = |reports: Vec<StoredReport>| -> Option<Vec<Report>> {
-            reports.into_iter().map(StoredReport::restore).collect()
-        };
-        let (reports, rest) = (restored(self.reports)?, restored(self.rest)?);
-        (!reports.is_empty()).then_some(Outgoing {
-            id: BatchId(self.id),
-            reports,
-            rest,
-            since: 0,
-            unsure: true,
-        })
     }
 }

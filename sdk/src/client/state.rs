@@ -9,13 +9,13 @@
 //! | 1 | version, 1 |
 //! | 4 | length of the whole, in bytes |
 //! | 4 | length L of the ledger |
-//! | L | the ledger, in the postcard format |
+//! | L | the ledger and what the person said of consent, in the postcard format |
 //! | 8 | the first bytes of the SHA-256 of all before |
-//! | … | the rest in the postcard format: number of the commit, consent, secret, device, queue, counters, catalog |
+//! | … | the rest in the postcard format: number of the commit, secret, device, queue, counters, catalog |
 //! | 8 | the first bytes of the SHA-256 of all before |
 //!
 //! The device has the format of [`Device::store`](crate::insight::Device::store) and is an own document in this one. The ledger stands
-//! first, under a checksum of its own, so that what was spent outlives damage to the rest.
+//! first, under a checksum of its own, so that what was spent, and that somebody does not agree, outlive damage to the rest.
 //!
 //! A reader takes every version up to its own. A new version adds a struct of what version 1 held, which turns into the
 //! current one, as the fixture in the tests keeps on showing.
@@ -43,12 +43,18 @@ const CHECK_BYTES: usize = 8;
 /// Magic, version, and both lengths.
 const HEAD_BYTES: usize = 4 + 1 + 4 + 4;
 
-/// All but the ledger.
+/// What outlives damage to the rest.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Front {
+    pub(super) ledger: Ledger,
+    /// What the person said, if anybody asked.
+    pub(super) decided: Option<Consent>,
+}
+
+/// The rest.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Stored {
     pub(super) commit: u64,
-    /// What the person said, if anybody asked.
-    pub(super) decided: Option<Consent>,
     pub(super) secret: [u8; 32],
     pub(super) device: Option<Vec<u8>>,
     pub(super) queue: StoredQueue,
@@ -90,9 +96,9 @@ pub(super) struct Counts {
 }
 
 /// The bytes of a state. They hold the secret, and are wiped from memory when dropped.
-pub(super) fn write(ledger: &Ledger, stored: &Stored) -> Zeroizing<Vec<u8>> {
+pub(super) fn write(front: &Front, stored: &Stored) -> Zeroizing<Vec<u8>> {
     const PLAIN: &str = "plain data has a binary form";
-    let ledger = postcard::to_allocvec(ledger).expect(PLAIN);
+    let ledger = postcard::to_allocvec(front).expect(PLAIN);
     let rest = Zeroizing::new(postcard::to_allocvec(stored).expect(PLAIN));
     let whole = HEAD_BYTES + ledger.len() + rest.len() + 2 * CHECK_BYTES;
     let mut bytes = Zeroizing::new(Vec::with_capacity(whole));
@@ -110,22 +116,22 @@ pub(super) fn write(ledger: &Ledger, stored: &Stored) -> Zeroizing<Vec<u8>> {
 }
 
 /// Reads a state.
-pub(super) fn read(bytes: &[u8]) -> Result<(Ledger, Stored), StateError> {
+pub(super) fn read(bytes: &[u8]) -> Result<(Front, Stored), StateError> {
     let head = head(bytes)?;
     if bytes.len() != head.whole {
         return Err(StateError::Length { expected: head.whole, found: bytes.len() });
     }
-    let ledger = ledger(bytes, &head).ok_or(StateError::Corrupt)?;
+    let front = front(bytes, &head).ok_or(StateError::Corrupt)?;
     let rest = checked(bytes).and_then(|bytes| bytes.get(head.rest..)).ok_or(StateError::Corrupt)?;
     match postcard::take_from_bytes(rest) {
-        Ok((stored, [])) => Ok((ledger, stored)),
+        Ok((stored, [])) => Ok((front, stored)),
         _ => Err(StateError::Corrupt),
     }
 }
 
-/// What was spent, from a state whose rest may be damaged or cut off.
-pub(super) fn salvage(bytes: &[u8]) -> Option<Ledger> {
-    ledger(bytes, &head(bytes).ok()?)
+/// What was spent and said, from a state whose rest may be damaged or cut off.
+pub(super) fn salvage(bytes: &[u8]) -> Option<Front> {
+    front(bytes, &head(bytes).ok()?)
 }
 
 struct Head {
@@ -152,10 +158,10 @@ fn head(bytes: &[u8]) -> Result<Head, StateError> {
     Ok(Head { whole, rest: HEAD_BYTES.saturating_add(ledger).saturating_add(CHECK_BYTES) })
 }
 
-fn ledger(bytes: &[u8], head: &Head) -> Option<Ledger> {
-    let ledger = checked(bytes.get(..head.rest)?)?.get(HEAD_BYTES..)?;
-    match postcard::take_from_bytes(ledger) {
-        Ok((ledger, [])) => Some(ledger),
+fn front(bytes: &[u8], head: &Head) -> Option<Front> {
+    let front = checked(bytes.get(..head.rest)?)?.get(HEAD_BYTES..)?;
+    match postcard::take_from_bytes(front) {
+        Ok((front, [])) => Some(front),
         _ => None,
     }
 }

@@ -18,7 +18,7 @@ fn catalog() -> Vec<u8> {
     }"#,
     )
     .unwrap();
-    Registry::new(declared).unwrap().catalog()
+    Registry::new(&declared).unwrap().catalog()
 }
 
 fn c(text: &str) -> CString {

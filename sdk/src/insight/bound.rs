@@ -112,7 +112,7 @@ mod tests {
                 { "name": "a", "events": ["a"] }, { "name": "b", "events": ["b"] }] } },
             "metrics": metrics,
         });
-        Registry::new(serde_json::from_value::<Declared>(declared).unwrap()).map(Arc::new)
+        Registry::new(&serde_json::from_value::<Declared>(declared).unwrap()).map(Arc::new)
     }
 
     /// Each reduction over all time, with the kind of its answer.

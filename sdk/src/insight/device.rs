@@ -44,7 +44,7 @@ pub(super) enum Asked {
 ///     "metrics": { "saves": { "version": 1, "question": "Did the device save anything today?", "every": "day",
 ///         "source": { "any": { "events": ["saved"], "window": "day" } }, "kind": "boolean", "epsilon": 1.0 } }
 /// }"#)?;
-/// let registry = Arc::new(Registry::new(declared)?);
+/// let registry = Arc::new(Registry::new(&declared)?);
 /// let at = |hours: i64| Moment::utc(Timestamp::from_seconds(hours * 3600));
 /// let mut device = Device::new(registry, &DeviceSecret::from_bytes([7; 32]), at(0));
 /// assert!(device.track(&Event { name: "saved", properties: &[], at: None }, at(10)).is_empty());
@@ -170,7 +170,7 @@ impl Device {
         self.counters.from_future += u64::from(event.at.is_some_and(|at| at > now.at));
         self.counters.before_install += u64::from(event.at.is_some_and(|at| at < self.clock.install.at));
         let occasion = self.occasion(event);
-        let lookback = registry.declared().lookback_days > 0;
+        let lookback = registry.lookback_days > 0;
         if lookback {
             self.counters.kept_dropped += self.kept.push(event, plan, &occasion);
         } else if plan.routes.is_empty() {
@@ -241,7 +241,7 @@ impl Device {
 
     /// Ends the session if its gap has passed, and says whether it did.
     fn end_session(&mut self, answers: &mut Vec<Answered>) -> bool {
-        let gap_ms = i64::from(self.registry.declared().session_gap_minutes) * 60_000;
+        let gap_ms = i64::from(self.registry.session_gap_minutes) * 60_000;
         let over = self.clock.session_is_over(gap_ms);
         if over {
             self.close_session(answers);
@@ -324,7 +324,7 @@ impl Device {
 
     /// Drops the kept events that the registry's `lookback_days` no longer covers.
     pub(super) fn forget_kept(&mut self) {
-        let days = self.registry.declared().lookback_days;
+        let days = self.registry.lookback_days;
         if days == 0 {
             self.kept = Kept::default();
         }

@@ -1,6 +1,7 @@
 //! From what the cells remember to the answer of a metric.
 
 use alloc::borrow::ToOwned;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::clock::Clock;
@@ -8,7 +9,7 @@ use super::tally::{Found, Tally};
 use super::{Given, NO_TEXT};
 use crate::calendar::Day;
 use crate::identity::DeviceSecret;
-use crate::registry::{Answer, Plan, Read, Registry, Test, Window};
+use crate::registry::{Answer, Closed, Plan, Read, Registry, Test, Window};
 
 /// All that an answer is read from.
 #[derive(Clone, Copy)]
@@ -74,18 +75,22 @@ impl<'a> View<'a> {
         if let Found::Number(number) = self.find(cell) { Some(number) } else { None }
     }
 
-    /// The place of a closed question's answer in its list.
+    /// The place of a closed question's answer in its list, which is not empty.
     pub(super) fn place(&self, closed: usize) -> usize {
-        match &self.registry.closed[closed].read {
+        let Closed { labels, read, .. } = &self.registry.closed[closed];
+        self.read(labels, read).min(labels.len() - 1)
+    }
+
+    fn read(&self, labels: &[String], read: &Read) -> usize {
+        match read {
             Read::Flag(cell) => usize::from(self.find(*cell) == Found::Flag(true)),
             Read::AtLeast { cell, least } => usize::from(self.number(*cell).is_some_and(|x| x >= *least)),
             Read::Place { cell, none } => self.label(*cell).unwrap_or(*none),
-            Read::Mapped { cell, places, none } => self.label(*cell).map_or(*none, |label| places[label]),
+            Read::Mapped { cell, places, none } => {
+                self.label(*cell).map_or(*none, |label| places.get(label).copied().unwrap_or(*none))
+            }
             Read::Texts { cell, other, none } => match self.find(*cell) {
-                Found::Text(text) => {
-                    let labels = &self.registry.closed[closed].labels;
-                    labels.iter().position(|label| label == text).unwrap_or(*other)
-                }
+                Found::Text(text) => labels.iter().position(|label| label == text).unwrap_or(*other),
                 _ => *none,
             },
             Read::Numbers { cell, values, other, none } => match self.number(*cell) {

@@ -68,10 +68,13 @@ impl Device {
     /// The bytes to store, at most [`MAX_STATE_BYTES`](super::MAX_STATE_BYTES). Keep them where only this program reads, beside
     /// the secret.
     pub fn store(&self) -> Vec<u8> {
-        let tallies = self.registry.cells.iter().zip(&self.tallies);
+        let mut tallies = BTreeMap::new();
+        for (cell, tally) in self.registry.cells.iter().zip(&self.tallies) {
+            tallies.insert(cell.key, tally);
+        }
         let storing = Storing {
             clock: &self.clock,
-            tallies: tallies.map(|(cell, tally)| (cell.key, tally)).collect(),
+            tallies,
             done: &self.done,
             counters: &self.counters,
             kept: &self.kept,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Answered, Device, Event, Given, MAX_TEXT_BYTES, Property, StateError};
 use crate::DeviceSecret;
 use crate::calendar::{Moment, Timestamp};
-use crate::registry::Registry;
+use crate::registry::{Declared, Registry};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -29,6 +29,10 @@ fn at(seconds: i64) -> Moment {
 
 /// A registry with these metrics, each a source, a kind and a rhythm.
 fn registry(lookback_days: u32, metrics: &[(&str, Value, Value, &str)]) -> Arc<Registry> {
+    Arc::new(Registry::new(&declared(lookback_days, metrics)).unwrap())
+}
+
+fn declared(lookback_days: u32, metrics: &[(&str, Value, Value, &str)]) -> Declared {
     let metrics: BTreeMap<&str, Value> = metrics
         .iter()
         .map(|(name, source, kind, every)| {
@@ -44,7 +48,7 @@ fn registry(lookback_days: u32, metrics: &[(&str, Value, Value, &str)]) -> Arc<R
         },
         "metrics": metrics,
     });
-    Arc::new(Registry::new(serde_json::from_value(declared).unwrap()).unwrap())
+    serde_json::from_value(declared).unwrap()
 }
 
 fn count(window: &str) -> Value {
@@ -56,7 +60,11 @@ fn number() -> Value {
 }
 
 fn counting(window: &str, every: &str) -> Arc<Registry> {
-    registry(0, &[("count", count(window), number(), every)])
+    Arc::new(Registry::new(&declared_counting(window, every)).unwrap())
+}
+
+fn declared_counting(window: &str, every: &str) -> Declared {
+    declared(0, &[("count", count(window), number(), every)])
 }
 
 fn device(registry: &Arc<Registry>) -> Device {
@@ -166,20 +174,34 @@ fn what_is_unknown_or_does_not_fit_is_counted_and_dropped() {
     assert_eq!(label, "other");
 }
 
+/// From an event before the install to one from the future, an hour after it: each is put at the nearest time that can be.
+#[test]
+fn impossible_times_are_clamped() {
+    let matching = json!({ "events": ["seen"], "where": { "f": { "flag": true } } });
+    let to = json!({ "events": ["seen"], "where": { "f": { "flag": false } } });
+    let minutes = json!({ "minutes": { "from": matching, "to": to, "window": "day" } });
+    let mut device = device(&registry(0, &[("minutes", minutes, number(), "day")]));
+    let flag = |flag| [("f", Property::Flag(flag))];
+    device.track(&Event { properties: &flag(true), at: Some(at(-DAY).at), ..SEEN }, at(0));
+    device.track(&Event { properties: &flag(false), at: Some(at(9 * DAY).at), ..SEEN }, at(HOUR));
+    assert_eq!((device.counters().before_install, device.counters().from_future), (1, 1));
+    assert_eq!(numbers(&device.advance(at(DAY))), [(19_812, Some(60.0))]);
+}
+
 #[test]
 fn an_expired_metric_is_no_longer_answered() {
-    let mut declared = counting("day", "day").declared().clone();
+    let mut declared = declared_counting("day", "day");
     declared.metrics.values_mut().for_each(|metric| metric.expires = Some("2024-04-01".parse().unwrap()));
-    let mut device = device(&Arc::new(Registry::new(declared).unwrap()));
+    let mut device = device(&Arc::new(Registry::new(&declared).unwrap()));
     assert_eq!(numbers(&device.advance(at(9 * DAY))), [(19_812, Some(0.0)), (19_813, Some(0.0))]);
 }
 
 #[test]
 fn arms_are_drawn_by_weight_and_do_not_change() {
-    let mut declared = counting("day", "day").declared().clone();
+    let mut declared = declared_counting("day", "day");
     let arms = json!({ "arms": { "a": 3, "b": 1 } });
     declared.experiments.insert("e".into(), serde_json::from_value(arms).unwrap());
-    let registry = Arc::new(Registry::new(declared).unwrap());
+    let registry = Arc::new(Registry::new(&declared).unwrap());
     let arm = |i: u16| {
         let mut bytes = [1; 32];
         bytes[..2].copy_from_slice(&i.to_be_bytes());
@@ -203,7 +225,7 @@ fn every_move_and_every_position_has_the_same_chance() {
         "move": metric(json!({ "move": { "events": names, "window": "day" } })),
         "step": metric(json!({ "step": { "events": names, "positions": 5, "window": "day" } })),
     } });
-    let registry = Arc::new(Registry::new(serde_json::from_value(declared).unwrap()).unwrap());
+    let registry = Arc::new(Registry::new(&serde_json::from_value(declared).unwrap()).unwrap());
     let mut counts: BTreeMap<String, f64> = BTreeMap::new();
     for i in 0..5000u16 {
         let mut bytes = [2; 32];
@@ -362,18 +384,16 @@ fn a_state_of_every_format_still_opens() {
 #[test]
 fn a_device_answers_the_metrics_of_its_group_alone() {
     let once = json!({ "count": { "events": ["seen"], "window": { "days": 2 } } });
-    let mut declared = registry(
+    let mut declared = declared(
         0,
         &[
             ("day", count("day"), number(), "day"),
             ("once", once, json!({ "at_least": 1 }), "once"),
             ("week", count("week"), number(), "week"),
         ],
-    )
-    .declared()
-    .clone();
+    );
     (declared.privacy.weekly, declared.privacy.lifetime) = (1.0, 1.0);
-    let registry = Arc::new(Registry::new(declared).unwrap());
+    let registry = Arc::new(Registry::new(&declared).unwrap());
     assert_eq!(registry.rotation().groups().len(), 3);
     let answered = |device: Device, secret: &DeviceSecret| {
         let bytes = device.store();

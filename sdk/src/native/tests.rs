@@ -40,7 +40,7 @@ fn registry(words: &str) -> Registry {
     }}"#
     ))
     .unwrap();
-    Registry::new(declared).unwrap()
+    Registry::new(&declared).unwrap()
 }
 
 fn catalog(words: &str) -> Vec<u8> {

@@ -41,10 +41,10 @@ impl<'d> Compiler<'d> {
         if declared.question.trim().is_empty() {
             self.fault(place.at("question"), Problem::Missing { why: "say in words what is asked" });
         }
-        let (plan, labels, domain) = match &declared.source {
+        let (plan, domain) = match &declared.source {
             Some(source) => {
-                let (plan, labels, domain) = self.plan(names, &place, declared, source)?;
-                (Some(plan), labels, Some(domain))
+                let (plan, domain) = self.plan(names, &place, declared, source)?;
+                (Some(plan), Some(domain))
             }
             None => self.answered_by_the_program(&place, declared)?,
         };
@@ -58,7 +58,6 @@ impl<'d> Compiler<'d> {
             sensitive: declared.sensitive || self.is_sensitive(names, declared),
             params,
             domain,
-            labels,
             older: Vec::new(),
             plan,
         };
@@ -73,7 +72,7 @@ impl<'d> Compiler<'d> {
         place: &Place,
         declared: &'d MetricDeclaration,
         source: &'d Source,
-    ) -> Option<(Plan, Vec<String>, Domain)> {
+    ) -> Option<(Plan, Domain)> {
         let asked = self.asked(names, place, source, declared.kind.as_ref());
         if declared.sensitive || self.is_sensitive(names, declared) {
             self.alone(place, declared);
@@ -110,13 +109,9 @@ impl<'d> Compiler<'d> {
         windows.extend(&asked.windows);
         let (days, first_session) = self.due(place, &every, &windows)?;
         let arm = arm.filter(|arm| !self.is_tag(names, *arm));
-        let (labels, domain) = self.answers(names, place, &asked, declared, arm, eligible.is_some())?;
-        let ineligible = labels.len().saturating_sub(1);
-        Some((
-            Plan { every, answer: asked.answer, eligible, arm, ineligible, days, first_session },
-            labels,
-            domain,
-        ))
+        let domain = self.answers(names, place, &asked, declared, arm, eligible.is_some())?;
+        let ineligible = domain.names().len().saturating_sub(1);
+        Some((Plan { every, answer: asked.answer, eligible, arm, ineligible, days, first_session }, domain))
     }
 
     /// Whether what a metric asks is sensitive by its name.
@@ -250,7 +245,7 @@ impl<'d> Compiler<'d> {
         declared: &MetricDeclaration,
         arm: Option<usize>,
         eligible: bool,
-    ) -> Option<(Vec<String>, Domain)> {
+    ) -> Option<Domain> {
         let mut labels = asked.labels.clone();
         let domain = match asked.answer {
             Answer::Closed(_) => {
@@ -283,7 +278,7 @@ impl<'d> Compiler<'d> {
             },
         };
         match domain {
-            Ok(domain) => Some((labels, domain)),
+            Ok(domain) => Some(domain),
             Err(error) => {
                 self.fault(place.at("kind"), error.into());
                 None
@@ -292,12 +287,11 @@ impl<'d> Compiler<'d> {
     }
 
     /// The answers of a metric without a source.
-    #[allow(clippy::type_complexity, reason = "the same three things as for a metric with a source")]
     fn answered_by_the_program(
         &mut self,
         place: &Place,
         declared: &MetricDeclaration,
-    ) -> Option<(Option<Plan>, Vec<String>, Option<Domain>)> {
+    ) -> Option<(Option<Plan>, Option<Domain>)> {
         let without = "it needs a source";
         let misplaced = [
             ("every", declared.every.is_some()),
@@ -307,9 +301,8 @@ impl<'d> Compiler<'d> {
         for (field, _) in misplaced.into_iter().filter(|(_, given)| *given) {
             self.fault(place.at(field), Problem::Misplaced { why: without });
         }
-        let mut labels = Vec::new();
         let domain = match &declared.kind {
-            None if declared.report.is_some() => return Some((None, labels, None)),
+            None if declared.report.is_some() => return Some((None, None)),
             None => {
                 let why = "state the parameters in `report`, or a kind and an epsilon";
                 self.fault(place.at("report"), Problem::Missing { why });
@@ -319,17 +312,14 @@ impl<'d> Compiler<'d> {
             Some(Kind::String) => Ok(Domain::text()),
             Some(Kind::Number { low, high }) => Domain::mean(*low, *high),
             Some(Kind::Histogram { edges }) => Domain::histogram(edges.clone()),
-            Some(Kind::Labels(names)) => {
-                labels.clone_from(names);
-                Domain::labels(names.iter().cloned(), Other::Counted)
-            }
+            Some(Kind::Labels(names)) => Domain::labels(names.iter().cloned(), Other::Counted),
             Some(Kind::AtLeast(_) | Kind::Category | Kind::Set | Kind::Retention { .. }) => {
                 self.fault(place.at("kind"), Problem::Misplaced { why: without });
                 return None;
             }
         };
         match domain {
-            Ok(domain) => Some((None, labels, Some(domain))),
+            Ok(domain) => Some((None, Some(domain))),
             Err(error) => {
                 self.fault(place.at("kind"), error.into());
                 None

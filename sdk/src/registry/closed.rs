@@ -5,6 +5,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::compile::{Compiler, list};
 use super::declared::{Condition, DrawnBy, Experiment, Kind, Matching, Segment, Source, Window};
 use super::fault::{Place, Problem};
@@ -16,17 +18,19 @@ use crate::domain::{Domain, Other};
 pub(super) const NONE: &str = "none";
 
 /// A question with a closed list of answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Closed {
     pub(crate) labels: Vec<String>,
     pub(crate) read: Read,
+    #[serde(skip)]
     pub(super) sensitive: bool,
     /// The windows of the cells it is read from.
+    #[serde(skip)]
     pub(super) windows: Vec<Window>,
 }
 
 /// How the place of an answer in its list is read from the cells.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Read {
     Flag(usize),
     AtLeast {
@@ -88,10 +92,11 @@ pub(crate) enum Test {
 }
 
 /// An experiment whose arms are drawn by weight.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Trial {
     pub(crate) name: String,
     pub(crate) arms: Vec<(String, u32)>,
+    #[serde(skip)]
     pub(super) eligible: Option<(Test, Vec<Window>)>,
     /// The closed question of its arm.
     pub(crate) closed: usize,

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::declared::{Declared, Filter, Matching, Of, Property, Source, Window};
 use super::fault::{Fault, Place, Problem};
-use super::plan::{Cell, Check, EventPlan, Reduction, Route, Shape, check, shape, with_other};
+use super::plan::{Cell, Check, EventPlan, Reduction, Route, Shape, check, shape};
 use crate::domain::{Domain, Other};
 use crate::insight::{MAX_KEPT_BYTES, MAX_STATE_BYTES, bound};
 
@@ -61,14 +61,7 @@ impl<'d> Compiler<'d> {
                 }
             }
             let properties = event.properties.iter().map(|(name, kind)| (name.clone(), kind.clone()));
-            let labels = event.properties.values().map(|kind| match kind {
-                Property::Labels(labels) => {
-                    (0..).zip(with_other(labels)).map(|(place, label)| (label, place)).collect()
-                }
-                Property::Flag | Property::Number | Property::Text => BTreeMap::new(),
-            });
-            let labels = labels.collect();
-            compiler.events.push(EventPlan { properties: properties.collect(), labels, routes: Vec::new() });
+            compiler.events.push(EventPlan::new(properties.collect()));
         }
         compiler
     }

@@ -3,6 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::closed::Test;
 use super::declared::Every;
 use crate::calendar::Day;
@@ -21,13 +23,12 @@ pub struct Metric {
     pub(super) sensitive: bool,
     pub(super) params: Params,
     pub(super) domain: Option<Domain>,
-    pub(super) labels: Vec<String>,
     pub(super) older: Vec<(u32, Params)>,
     pub(crate) plan: Option<Plan>,
 }
 
 /// How and when a device answers a metric.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) every: Every,
     pub(crate) answer: Answer,
@@ -41,7 +42,7 @@ pub(crate) struct Plan {
     pub(crate) first_session: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Closed(usize),
     Set(usize),
@@ -65,7 +66,7 @@ impl Metric {
         &self.question
     }
 
-    /// Who answers for it.
+    /// Who answers for it; None on a device, which is not told.
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
@@ -92,7 +93,7 @@ impl Metric {
 
     /// The labels of a closed list, or of a set; empty for other answers.
     pub fn labels(&self) -> &[String] {
-        &self.labels
+        self.domain.as_ref().map_or(&[], Domain::names)
     }
 
     /// When the device's state machine answers it; None if the program answers by itself.
@@ -105,7 +106,7 @@ impl Metric {
         Stream::new(self.id.clone(), self.version, &self.params)
     }
 
-    /// Versions that devices may still send, with their parameters.
+    /// Versions that devices may still send, with their parameters; none on a device, which sends its own.
     pub fn older(&self) -> impl Iterator<Item = (u32, &Params)> {
         self.older.iter().map(|(version, params)| (*version, params))
     }

@@ -4,11 +4,10 @@
 //! was checked and compiled from it: reductions became cells, events know the cells that they move, and every question has
 //! its answers and its parameters. A registry with faults tells all of them at once.
 //!
-//! # The catalog
-//! What a client receives: `dnct`, a version byte (1), then [`Declared`] in the postcard format. It needs no reader of text.
-//! The first eight bytes of its SHA-256 name the registry.
+//! A client receives what was compiled, as bytes: see [`Registry::catalog`].
 
 mod ask;
+mod catalog;
 mod closed;
 mod compile;
 mod declared;
@@ -26,6 +25,7 @@ use core::fmt;
 
 use sha2::{Digest, Sha256};
 
+pub use self::catalog::CatalogError;
 pub use self::declared::{
     Center, Condition, Declared, Dimension, DrawnBy, EventType, Every, Experiment, Feature, Filter, Funnel,
     FunnelStep, Kind, Matching, MetricDeclaration, Of, Older, Order, Precision, Privacy, Property, Rule,
@@ -42,9 +42,6 @@ pub(crate) use self::plan::{Cell, Check, EventPlan, OTHER, Reduction};
 use self::compile::Compiler;
 use crate::insight::bound;
 use crate::report::MAX_TAGS;
-
-const MAGIC: [u8; 4] = *b"dnct";
-const FORMAT: u8 = 1;
 
 /// The name of a registry: the first eight bytes of the SHA-256 of its catalog.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,8 +72,10 @@ impl fmt::Debug for RegistryHash {
 /// Questions that were checked and compiled.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    declared: Declared,
     hash: RegistryHash,
+    privacy: Privacy,
+    pub(crate) session_gap_minutes: u32,
+    pub(crate) lookback_days: u32,
     metrics: BTreeMap<crate::metric::MetricId, Metric>,
     rotation: Rotation,
     pub(crate) cells: Vec<Cell>,
@@ -94,8 +93,8 @@ impl Registry {
     ///
     /// # Errors
     /// All its [`Faults`] at once.
-    pub fn new(declared: Declared) -> Result<Self, Faults> {
-        let mut compiler = Compiler::new(&declared);
+    pub fn new(declared: &Declared) -> Result<Self, Faults> {
+        let mut compiler = Compiler::new(declared);
         compiler.limits();
         let mut names = compiler.names();
         let tags = compiler.tags(&names);
@@ -112,11 +111,12 @@ impl Registry {
             return Err(Faults(faults));
         }
         let rotation = Rotation::new(&metrics, declared.privacy);
-        let hash = RegistryHash::of(&catalog(&declared));
         let closed::Names { closed, named, trials } = names;
-        Ok(Self {
-            declared,
-            hash,
+        let mut registry = Self {
+            hash: RegistryHash::NONE,
+            privacy: declared.privacy,
+            session_gap_minutes: declared.session_gap_minutes,
+            lookback_days: declared.lookback_days,
             metrics,
             rotation,
             cells,
@@ -126,29 +126,9 @@ impl Registry {
             events,
             event_names,
             tags,
-        })
-    }
-
-    /// Reads a catalog.
-    ///
-    /// # Errors
-    /// A [`CatalogError`] for bytes that are no catalog, one of a newer program, or a registry with faults.
-    pub fn from_catalog(bytes: &[u8]) -> Result<Self, CatalogError> {
-        let body = bytes.strip_prefix(&MAGIC).ok_or(CatalogError::NotACatalog)?;
-        let (&format, body) = body.split_first().ok_or(CatalogError::NotACatalog)?;
-        if format != FORMAT {
-            return Err(CatalogError::Format { found: format });
-        }
-        let (declared, rest) = postcard::take_from_bytes(body).map_err(|_| CatalogError::Corrupt)?;
-        if !rest.is_empty() {
-            return Err(CatalogError::Corrupt);
-        }
-        Ok(Self::new(declared)?)
-    }
-
-    /// The bytes that a client receives.
-    pub fn catalog(&self) -> Vec<u8> {
-        catalog(&self.declared)
+        };
+        registry.hash = RegistryHash::of(&registry.catalog());
+        Ok(registry)
     }
 
     /// Its name.
@@ -156,9 +136,9 @@ impl Registry {
         self.hash
     }
 
-    /// What was declared.
-    pub fn declared(&self) -> &Declared {
-        &self.declared
+    /// The most that a device spends and shows.
+    pub fn privacy(&self) -> Privacy {
+        self.privacy
     }
 
     /// The metrics, by name.
@@ -178,7 +158,8 @@ impl Registry {
 
     /// What a property of an event can be; None if either is not declared.
     pub fn property(&self, event: &str, property: &str) -> Option<&Property> {
-        self.declared.events.get(event)?.properties.get(property)
+        let event = &self.events[*self.event_names.get(event)?];
+        event.place_of(property).map(|place| &event.properties[place].1)
     }
 
     /// The public tags with their labels: what travels in the clear beside each report.
@@ -196,13 +177,6 @@ impl Registry {
         };
         self.metrics().filter_map(changed).collect()
     }
-}
-
-fn catalog(declared: &Declared) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    bytes.push(FORMAT);
-    bytes.extend(postcard::to_allocvec(declared).expect("plain data has a binary form"));
-    bytes
 }
 
 impl Compiler<'_> {
@@ -277,25 +251,4 @@ impl Compiler<'_> {
             }
         }
     }
-}
-
-/// Bytes that give no registry.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CatalogError {
-    /// The bytes begin otherwise.
-    #[error("these bytes are no catalog: a catalog begins with \"dnct\"")]
-    NotACatalog,
-    /// A catalog of another version.
-    #[error("the catalog has format {found}, but this program reads format 1; update the program")]
-    Format {
-        /// Its version.
-        found: u8,
-    },
-    /// The bytes break off or go on, or hold what cannot be.
-    #[error("the catalog is damaged or cut short; fetch it again")]
-    Corrupt,
-    /// The registry in it has faults.
-    #[error("the registry in the catalog cannot be used")]
-    Faults(#[from] Faults),
 }

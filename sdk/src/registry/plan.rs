@@ -6,22 +6,25 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::compile::list;
 use super::declared::{Filter, Order, Property, Window};
 use super::fault::Problem;
 
 /// One reduction over one window, with what it needs to know of its definition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
     /// A hash of the definition, under which its tally is stored.
     pub(crate) key: u64,
     pub(crate) reduction: Reduction,
     pub(crate) window: Window,
     /// The most bytes that its tally takes in a stored state.
+    #[serde(skip)]
     pub(crate) bytes: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Reduction {
     Any,
     First,
@@ -81,7 +84,7 @@ impl Shape {
 }
 
 /// What an event does to a cell.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) cell: usize,
     /// Which of the cell's inputs the event is: a step, an end, a name.
@@ -92,7 +95,7 @@ pub(crate) struct Route {
 }
 
 /// What a property must be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Check {
     Labels(Vec<u16>),
     Texts(Vec<String>),
@@ -101,10 +104,11 @@ pub(crate) enum Check {
 }
 
 /// An event as a device knows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EventPlan {
     pub(crate) properties: Vec<(String, Property)>,
     /// The place of each label of each property.
+    #[serde(skip)]
     pub(crate) labels: Vec<BTreeMap<String, u16>>,
     pub(crate) routes: Vec<Route>,
 }
@@ -113,8 +117,24 @@ pub(crate) struct EventPlan {
 pub(crate) const OTHER: &str = "other";
 
 impl EventPlan {
+    /// An event of these properties, which are sorted, that moves no cell yet.
+    pub(super) fn new(properties: Vec<(String, Property)>) -> Self {
+        let labels = properties.iter().map(|(_, kind)| places(kind)).collect();
+        Self { properties, labels, routes: Vec::new() }
+    }
+
     pub(crate) fn place_of(&self, property: &str) -> Option<usize> {
         self.properties.binary_search_by(|(name, _)| name.as_str().cmp(property)).ok()
+    }
+}
+
+/// The place of each label of a property.
+pub(super) fn places(property: &Property) -> BTreeMap<String, u16> {
+    match property {
+        Property::Labels(labels) => {
+            (0..).zip(with_other(labels)).map(|(place, label)| (label, place)).collect()
+        }
+        Property::Flag | Property::Number | Property::Text => BTreeMap::new(),
     }
 }
 

@@ -53,6 +53,33 @@ impl Rotation {
         Self { everything, groups }
     }
 
+    /// The rotation of a registry that was compiled before, whose groups are told by the places of their metrics. None if
+    /// there is no group, or a place beyond the metrics.
+    pub(super) fn of_places(
+        groups: &[Vec<usize>],
+        metrics: &BTreeMap<MetricId, Metric>,
+        caps: Privacy,
+    ) -> Option<Self> {
+        let items: Vec<Item<'_>> = metrics.iter().map(|(id, metric)| Item::new(id, metric, caps)).collect();
+        let group = |places: &[usize]| {
+            let mut group = Group::default();
+            for place in places {
+                group.push(items.get(*place)?);
+            }
+            Some(group)
+        };
+        let everything = group(&(0..items.len()).collect::<Vec<_>>())?;
+        let groups = groups.iter().map(|places| group(places)).collect::<Option<_>>()?;
+        Some(Self { everything, groups }).filter(|rotation| !rotation.groups.is_empty())
+    }
+
+    /// The groups, told by the places of their metrics.
+    pub(super) fn places(&self) -> Vec<Vec<usize>> {
+        let all: Vec<&MetricId> = self.everything.metrics.iter().collect();
+        let places = |group: &Group| (0..all.len()).filter(|&i| group.holds(all[i])).collect();
+        self.groups.iter().map(places).collect()
+    }
+
     /// Whether there is more than one group, so that no metric need be answered by every device.
     pub fn is_needed(&self) -> bool {
         self.groups.len() > 1
@@ -232,7 +259,7 @@ mod tests {
             "events": { "e": {} },
             "metrics": metrics,
         });
-        Registry::new(serde_json::from_value::<Declared>(declared).unwrap()).unwrap()
+        Registry::new(&serde_json::from_value::<Declared>(declared).unwrap()).unwrap()
     }
 
     fn names(epsilons: &[(&str, f64)]) -> Vec<(String, f64)> {
@@ -283,7 +310,7 @@ mod tests {
         let declared = |lifetime: f64| json!({ "privacy": { "weekly": 4.0, "lifetime": lifetime }, "events": { "e": {} }, "metrics": metrics });
         let groups = |lifetime| {
             let declared = serde_json::from_value(declared(lifetime)).unwrap();
-            Registry::new(declared).unwrap().rotation().groups().len()
+            Registry::new(&declared).unwrap().rotation().groups().len()
         };
         assert_eq!([2.0, 4.0, 5.9, 6.0].map(groups), [3, 2, 2, 1]);
     }
@@ -297,7 +324,7 @@ mod tests {
             "bounded": { "version": 1, "question": "?", "kind": "boolean", "epsilon": 1.0 },
         });
         let declared = serde_json::from_value(json!({ "metrics": metrics })).unwrap();
-        let registry = Registry::new(declared).unwrap();
+        let registry = Registry::new(&declared).unwrap();
         assert_eq!(held(registry.rotation()), [["unbounded"], ["bounded"]]);
         let group = &registry.rotation().groups()[1];
         assert!((group.weekly_epsilon() - 2.0).abs() < 1e-6, "{group:?}");

@@ -51,7 +51,7 @@ fn sound() -> Value {
 }
 
 fn registry(value: Value) -> Result<Registry, super::Faults> {
-    Registry::new(serde_json::from_value::<Declared>(value).unwrap())
+    Registry::new(&serde_json::from_value::<Declared>(value).unwrap())
 }
 
 /// The sound registry with one value put in the place of another.
@@ -249,13 +249,13 @@ fn a_catalog_gives_the_same_registry_and_damage_is_noticed() {
     let first = registry(sound()).unwrap();
     let bytes = first.catalog();
     let read = Registry::from_catalog(&bytes).unwrap();
-    assert_eq!((read.hash(), read.declared()), (first.hash(), first.declared()));
+    assert_eq!((read.hash(), read.catalog()), (first.hash(), bytes.clone()));
     assert_ne!(registry(with("/metrics/screen/epsilon", json!(1.5))).unwrap().hash(), first.hash());
     assert_ne!(first.hash(), super::RegistryHash::NONE);
     assert_eq!(Registry::from_catalog(b"other").map(drop), Err(CatalogError::NotACatalog));
     let mut newer = bytes.clone();
-    newer[4] = 2;
-    assert_eq!(Registry::from_catalog(&newer).map(drop), Err(CatalogError::Format { found: 2 }));
+    newer[4] = 3;
+    assert_eq!(Registry::from_catalog(&newer).map(drop), Err(CatalogError::Format { found: 3 }));
     for cut in 5..bytes.len() {
         assert!(Registry::from_catalog(&bytes[..cut]).is_err(), "{cut}");
     }

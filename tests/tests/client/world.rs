@@ -407,7 +407,7 @@ impl World {
     }
 
     fn caps(&self, life: f64) -> Result<(), String> {
-        let privacy = self.registry.declared().privacy;
+        let privacy = self.registry.privacy();
         let weeks: BTreeSet<Day> = self.left.iter().map(|left| Day(left.3).week()).collect();
         for week in weeks {
             let cost = self.cost(|left| Day(left.3).week() == week);

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use redb::{
     Database, Key, ReadTransaction, ReadableTable, TableDefinition, TableHandle, Value, WriteTransaction,
@@ -14,7 +14,8 @@ use redb::{
 use super::super::StoreError;
 use super::super::boundary::caught;
 use super::super::layout::{
-    self, ASIDE, COPY_FILE, FILE, META, REGISTRIES, REPORTS, RESTORED_FILE, ROWS, STREAMS, TOTALS, VOLUMES,
+    self, ASIDE, COPY_FILE, FILE, LAKE, LAKE_PLACE, META, REGISTRIES, REPORTS, RESTORED_FILE, ROWS, STREAMS,
+    TOTALS, VOLUMES,
 };
 use super::{DiskStore, Verified, cannot_open};
 
@@ -37,6 +38,15 @@ impl DiskStore {
 
     /// As [`DiskStore::copy_to`], to a file beside the store that has no name and ends when it is closed; with its length.
     pub(super) fn copy_unnamed(&self) -> Result<(File, u64), StoreError> {
+        let path = self.copy_beside()?;
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (length, file) = opened.map_err(|source| at(&path, source))?;
+        fs::remove_file(&path).map_err(|source| at(&path, source))?;
+        Ok((file, length))
+    }
+
+    /// As [`DiskStore::copy_to`], to a file beside the store.
+    pub(super) fn copy_beside(&self) -> Result<PathBuf, StoreError> {
         let path = self.dir.join(COPY_FILE);
         match fs::remove_file(&path) {
             // A crash left it.
@@ -45,10 +55,7 @@ impl DiskStore {
             Err(error) => return Err(at(&path, error)),
         }
         self.copy_to(&path)?;
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, file) = opened.map_err(|source| at(&path, source))?;
-        fs::remove_file(&path).map_err(|source| at(&path, source))?;
-        Ok((file, length))
+        Ok(path)
     }
 
     /// Reads all of a copy, as [`DiskStore::verify`] does of a store.
@@ -118,6 +125,8 @@ fn copy_table(name: &str, from: &ReadTransaction, to: &WriteTransaction) -> Resu
         name if name == ROWS.name() => copy_entries(ROWS, from, to)?,
         name if name == TOTALS.name() => copy_entries(TOTALS, from, to)?,
         name if name == REPORTS.name() => copy_entries(REPORTS, from, to)?,
+        name if name == LAKE.name() => copy_entries(LAKE, from, to)?,
+        name if name == LAKE_PLACE.name() => copy_entries(LAKE_PLACE, from, to)?,
         name if name == VOLUMES.name() => copy_entries(VOLUMES, from, to)?,
         name if name == ASIDE.name() => copy_entries(ASIDE, from, to)?,
         name if layout::last_epoch(name).is_some() => copy_entries(layout::ids(name), from, to)?,

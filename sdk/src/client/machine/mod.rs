@@ -1,0 +1,385 @@
+//! The client's state machine.
+
+mod send;
+mod take;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+pub use self::send::Commit;
+pub use self::take::{DURATION, IDENTIFY, MAX_PROPERTIES, PAGE, Recorded, Tracked, Unfit};
+use super::answer::Outcome;
+use super::journal::Journal;
+use super::ledger::{Budget, Ledger, LedgerView};
+use super::options::{Consent, Options};
+use super::preview::Preview;
+use super::queue::{Outgoing, Queue};
+use super::state::{self, Counts, Front, OpenError, StoredCatalog};
+use super::status::{Begun, ClockState, Status, UploadStatus};
+use super::timer::Timers;
+use crate::calendar::{Day, Moment, Timestamp};
+use crate::entropy::{Entropy, Randomness};
+use crate::identity::DeviceSecret;
+use crate::insight::Device;
+use crate::metric::Epoch;
+use crate::registry::{CatalogError, Metric, Registry, RegistryHash};
+
+/// 2020-01-01T00:00Z: a clock before it was never set.
+const EARLIEST: Timestamp = Timestamp::from_seconds(1_577_836_800);
+
+/// A client without clock, disk or network: it is told of events, the time, and what became of commits and uploads, and says what
+/// is to be written and sent.
+pub struct Core {
+    options: Options,
+    registry: Arc<Registry>,
+    /// The registry that the program brought.
+    brought: RegistryHash,
+    /// The catalog that took its place.
+    catalog: Option<StoredCatalog>,
+    catalog_error: Option<CatalogError>,
+    randomness: Randomness,
+    secret: DeviceSecret,
+    /// What the person said; None if nobody asked through this client.
+    decided: Option<Consent>,
+    /// There is none without consent, or before the clock was set.
+    device: Option<Device>,
+    ledger: Ledger,
+    queue: Queue,
+    journal: Journal,
+    timers: Timers,
+    counts: Counts,
+    last_outcome: Option<Outcome>,
+    begun: Begun,
+    clock: ClockState,
+    /// The last reading of the clock.
+    latest: Timestamp,
+    /// The day on which reports were last looked through for their age.
+    expired: Option<Day>,
+}
+
+/// What became of a catalog.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Taken {
+    /// It is that of the registry in use.
+    Unchanged,
+    /// Its questions are answered from now on.
+    Changed,
+    /// It cannot be used; the questions stay as they were.
+    Unusable(CatalogError),
+}
+
+/// An experiment, as it stands on this device.
+#[derive(Clone, Copy)]
+pub struct Experiment<'c> {
+    device: Option<&'c Device>,
+    name: &'c str,
+}
+
+impl<'c> Experiment<'c> {
+    /// The arm that this device drew, for ever; None without consent, or if there is no such experiment.
+    pub fn arm(&self) -> Option<&'c str> {
+        self.device?.arm(self.name)
+    }
+}
+
+impl Core {
+    /// Begins with what was stored, or anew if nothing was.
+    ///
+    /// `registry` is what the program brings; a catalog that was received and stored since then takes its place.
+    ///
+    /// # Errors
+    /// An [`OpenError`]. If the stored state cannot be read, it hands the bytes back; there is no client then. See
+    /// [`Core::begin_anew`].
+    pub fn open(
+        registry: Arc<Registry>,
+        options: Options,
+        stored: Option<&[u8]>,
+        entropy: &mut impl Entropy,
+        now: Moment,
+    ) -> Result<Self, OpenError> {
+        options.check()?;
+        let Some(bytes) = stored else {
+            return Self::begin((registry, options), Front::default(), Begun::New, entropy, now);
+        };
+        let unreadable = |error| OpenError::Unreadable { error, bytes: bytes.into() };
+        let (Front { ledger, decided }, mut stored) = state::read(bytes).map_err(unreadable)?;
+        let secret = DeviceSecret::from_bytes(stored.secret);
+        let (brought, catalog) = (registry.hash(), stored.catalog.take());
+        let catalog = catalog.filter(|catalog| catalog.came_to(brought));
+        let received = catalog.as_ref().and_then(|stored| Registry::from_catalog(&stored.catalog).ok());
+        let registry = received.map_or(registry, Arc::new);
+        let device = stored.device.take().map(|bytes| Device::restore(Arc::clone(&registry), &secret, bytes));
+        let device = device.transpose().map_err(|_| unreadable(state::StateError::Corrupt))?;
+        let queue = core::mem::take(&mut stored.queue).restore();
+        let queue = queue.ok_or_else(|| unreadable(state::StateError::Corrupt))?;
+        let mut core = Self {
+            randomness: Randomness::from_entropy(entropy)?,
+            catalog_error: None,
+            decided,
+            queue,
+            journal: Journal::resumed(stored.commit),
+            timers: Timers::default(),
+            counts: core::mem::take(&mut stored.counts),
+            last_outcome: None,
+            begun: Begun::Restored,
+            clock: clock(now),
+            latest: Timestamp::from_millis(i64::MAX),
+            expired: None,
+            options,
+            registry,
+            brought,
+            catalog,
+            secret,
+            device,
+            ledger,
+        };
+        core.ledger.close_unasked(&core.registry);
+        core.advance(now);
+        Ok(core)
+    }
+
+    /// Begins anew after a state that could not be read, whose bytes were kept aside.
+    ///
+    /// What was spent and what the person said of consent are taken over if that part of the state is whole. If not, what was spent is
+    /// unknown, [`LedgerView::lost_states`] says so, and nothing is kept before [`Core::opt_in`], for the person may have
+    /// opted out. The secret is lost in any case, so every answer is charged anew.
+    ///
+    /// # Errors
+    /// An [`OpenError`] if the host has no randomness, or a setting is outside its range.
+    pub fn begin_anew(
+        registry: Arc<Registry>,
+        options: Options,
+        unreadable: &[u8],
+        entropy: &mut impl Entropy,
+        now: Moment,
+    ) -> Result<Self, OpenError> {
+        options.check()?;
+        let why = state::read(unreadable).err().unwrap_or(state::StateError::Corrupt);
+        let front = state::salvage(unreadable);
+        // Where it is unknown what the person said, the person is to be asked.
+        let unknown = || Front { ledger: Ledger::lost(), decided: Some(Consent::Pending) };
+        let mut front = front.unwrap_or_else(unknown);
+        front.ledger.close_secret();
+        front.ledger.close_unasked(&registry);
+        Self::begin((registry, options), front, Begun::Anew(why), entropy, now)
+    }
+
+    fn begin(
+        (registry, options): (Arc<Registry>, Options),
+        Front { ledger, decided }: Front,
+        begun: Begun,
+        entropy: &mut impl Entropy,
+        now: Moment,
+    ) -> Result<Self, OpenError> {
+        let mut core = Self {
+            secret: DeviceSecret::draw(entropy)?,
+            randomness: Randomness::from_entropy(entropy)?,
+            brought: registry.hash(),
+            catalog: None,
+            catalog_error: None,
+            decided,
+            device: None,
+            queue: Queue::default(),
+            journal: Journal::default(),
+            timers: Timers::default(),
+            counts: Counts::default(),
+            last_outcome: None,
+            clock: clock(now),
+            latest: Timestamp::from_millis(i64::MAX),
+            expired: None,
+            options,
+            registry,
+            ledger,
+            begun,
+        };
+        core.advance(now);
+        Ok(core)
+    }
+
+    /// An experiment, to ask for this device's arm.
+    pub fn experiment<'c>(&'c self, name: &'c str) -> Experiment<'c> {
+        Experiment { device: self.device.as_ref(), name }
+    }
+
+    /// The label of a segment or dimension that this device has now; None without consent, or if there is no such name.
+    pub fn segment(&self, name: &str) -> Option<&str> {
+        self.device.as_ref()?.segment(name)
+    }
+
+    /// The person agrees. Without a state that was kept the device begins as if it were installed now.
+    pub fn opt_in(&mut self, now: Moment) {
+        if self.decided != Some(Consent::Given) {
+            self.decided = Some(Consent::Given);
+            self.journal.press(now.at);
+        }
+        self.advance(now);
+    }
+
+    /// The person does not agree, or no longer. Events, answers, what waits and the secret are erased with the next commit; what was
+    /// spent stays.
+    pub fn opt_out(&mut self, now: Moment) {
+        self.decided = Some(Consent::Withdrawn);
+        self.erase(now);
+    }
+
+    /// Forgets the person, say because another one logs in: events, answers, what waits and the secret are erased with the next
+    /// commit; what was spent stays. Consent stays as it is.
+    pub fn reset(&mut self, now: Moment) {
+        if self.device.is_some() || self.queue.len() > 0 {
+            self.erase(now);
+            self.advance(now);
+        }
+    }
+
+    fn consent(&self) -> Consent {
+        self.decided.unwrap_or(self.options.consent)
+    }
+
+    fn erase(&mut self, now: Moment) {
+        self.counts.dropped.erased += self.queue.len() as u64;
+        self.queue = Queue::default();
+        self.timers.clear();
+        self.device = None;
+        self.secret = DeviceSecret::from_bytes(*self.randomness.draw_secret());
+        self.ledger.close_secret();
+        self.journal.press(now.at);
+    }
+
+    /// Lets time pass: what is due becomes reports, and what is too old goes.
+    pub fn advance(&mut self, now: Moment) {
+        self.clock = clock(now);
+        if now.at < self.latest {
+            self.journal.mend(now.at);
+            self.queue.mend(now.at, &self.options, &mut self.randomness);
+        }
+        self.latest = now.at;
+        if self.ready_quietly() {
+            if self.device.is_none() {
+                self.device = Some(Device::new(Arc::clone(&self.registry), &self.secret, now));
+                self.journal.note(now.at);
+            }
+            let answers = self.device.as_mut().map(|device| device.advance(now)).unwrap_or_default();
+            self.report_all(&answers, now);
+        }
+        self.queue.give_up(now.at, &mut self.randomness);
+        self.expire(now);
+    }
+
+    /// Drops what became too old with the day.
+    fn expire(&mut self, now: Moment) {
+        let today = Moment::utc(now.at).day();
+        if self.clock == ClockState::Plausible && self.expired != Some(today) {
+            self.expired = Some(today);
+            let oldest = Epoch(today.0.saturating_sub(self.options.max_age_days));
+            let dropped = self.queue.expire(oldest);
+            if dropped > 0 {
+                self.counts.dropped.too_old += dropped as u64;
+                self.journal.note(now.at);
+            }
+        }
+    }
+
+    /// Lets all that waits leave as soon as it can, without its random delay.
+    ///
+    /// # Privacy
+    /// The time of sending then tells when the program did this.
+    pub fn flush(&mut self, now: Moment) {
+        self.advance(now);
+        self.queue.hurry(now.at);
+    }
+
+    fn ready_quietly(&self) -> bool {
+        self.consent() == Consent::Given && self.clock == ClockState::Plausible
+    }
+
+    /// What would be sent if every epoch ended now. Nothing ends by it.
+    pub fn preview(&mut self, now: Moment) -> Vec<Preview> {
+        self.advance(now);
+        let Some(device) = &self.device else { return Vec::new() };
+        let answers = device.peek();
+        let asked = self.registry.metrics().filter(|metric| is_asked(&self.registry, &self.secret, metric));
+        let preview = |metric: &Metric| match metric.every() {
+            None => Some(Preview::of_program(metric, device.today().week().epoch())),
+            Some(_) => {
+                let answered = answers.iter().find(|answered| answered.metric == *metric.id())?;
+                Some(Preview::of_device(metric, answered))
+            }
+        };
+        asked.filter_map(preview).collect()
+    }
+
+    /// What was spent and may be spent.
+    pub fn ledger(&self, now: Moment) -> LedgerView {
+        let (registry, secret) = (&self.registry, &self.secret);
+        let budget = Budget::new(registry, |metric| is_asked(registry, secret, metric));
+        let waiting = |stream: &_| self.queue.reports().filter(|report| report.stream() == stream).count();
+        self.ledger.view(&budget, now.day().week(), |stream| waiting(stream) as u64)
+    }
+
+    /// How the client is doing.
+    pub fn status(&self) -> Status {
+        let on_the_way = self.queue.batches.iter().map(Outgoing::len).sum::<usize>();
+        Status {
+            consent: self.consent(),
+            begun: self.begun,
+            clock: self.clock,
+            storage: self.journal.status(),
+            uploads: UploadStatus {
+                last: self.last_outcome,
+                failures: self.queue.failures,
+                retry_at: self.queue.retry_at,
+                counted: self.counts.counted,
+                refused: self.counts.refused.clone(),
+            },
+            waiting: self.queue.waiting.len() as u64,
+            on_the_way: on_the_way as u64,
+            queue_bytes: self.queue.bytes(),
+            dropped: self.counts.dropped,
+            refusals: self.counts.refusals,
+            registry: self.registry.hash(),
+            catalog_error: self.catalog_error.clone(),
+            events: self.device.as_ref().map(|device| *device.counters()).unwrap_or_default(),
+            overflowed_cells: self.device.as_ref().map_or(0, Device::overflowed),
+        }
+    }
+
+    /// Takes the catalog that a collector offers. Reports that wait keep what they were made under.
+    pub fn catalog(&mut self, catalog: &[u8], now: Moment) -> Taken {
+        let registry = match Registry::from_catalog(catalog) {
+            Ok(registry) => registry,
+            Err(error) => {
+                self.catalog_error = Some(error.clone());
+                return Taken::Unusable(error);
+            }
+        };
+        self.catalog_error = None;
+        if registry.hash() == self.registry.hash() {
+            return Taken::Unchanged;
+        }
+        // What is due was asked by the registry before.
+        self.advance(now);
+        self.registry = Arc::new(registry);
+        self.catalog = Some(StoredCatalog::new(self.brought, catalog.to_vec()));
+        self.ledger.close_unasked(&self.registry);
+        self.device = self.device.take().map(|device| {
+            let restored = Device::restore(Arc::clone(&self.registry), &self.secret, device.store());
+            restored.expect("what was just stored is whole")
+        });
+        self.journal.press(now.at);
+        Taken::Changed
+    }
+
+    /// The questions that are answered.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+}
+
+fn clock(now: Moment) -> ClockState {
+    if now.at < EARLIEST { ClockState::NotSet } else { ClockState::Plausible }
+}
+
+/// Whether the device answers a metric.
+fn is_asked(registry: &Registry, secret: &DeviceSecret, metric: &Metric) -> bool {
+    registry.rotation().group_of(secret).holds(metric.id())
+}

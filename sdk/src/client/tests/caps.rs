@@ -1,0 +1,135 @@
+//! What is charged, and what the caps refuse.
+
+use std::vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Epsilon;
+
+fn open(weekly: f64, lifetime: f64) -> Core {
+    let mut declared = declared();
+    declared["privacy"] = json!({ "weekly": weekly, "lifetime": lifetime });
+    Core::open(registry_of(declared), options(), None, &mut host(), at(0)).unwrap()
+}
+
+fn record(core: &mut Core, label: &str, now: i64) -> Recorded {
+    core.record(&theme(), Answer::Text(label), at(now))
+}
+
+#[test]
+fn an_answer_that_stays_is_charged_once_up_to_its_limit() {
+    let mut core = open(8.0, 16.0);
+    let params = *registry().metric(&theme()).unwrap().params();
+    for reports in 1..=20 {
+        assert_eq!(record(&mut core, "dark", 0), Recorded::Reported);
+        let spent = core.ledger(at(0)).metrics[1].for_life;
+        assert_eq!(spent, params.epsilon_of_reports(reports));
+    }
+    // Another answer is another pattern.
+    assert_eq!(record(&mut core, "light", 0), Recorded::Reported);
+    assert_eq!(core.ledger(at(0)).metrics[1].for_life, params.epsilon_of_values([20, 1]));
+    assert_eq!(core.ledger(at(0)).this_week.spent, core.ledger(at(0)).for_life.spent);
+}
+
+#[test]
+fn answers_that_change_are_refused_from_the_cap_on_whatever_they_are_then() {
+    // Four answers cost 8; what is promised to the other metric, 2, is not for this one.
+    let mut core = open(64.0, 6.5);
+    let mut outcomes = Vec::new();
+    for week in 0..40 {
+        outcomes.push(record(
+            &mut core,
+            ["dark", "light", "system", "else"][week as usize / 10],
+            7 * DAY * week,
+        ));
+    }
+    let refused = outcomes.iter().position(|o| *o == Recorded::BudgetSpent(Cap::Life)).unwrap();
+    assert!(outcomes[..refused].iter().all(|outcome| *outcome == Recorded::Reported));
+    assert!(outcomes[refused..].iter().all(|outcome| *outcome == Recorded::BudgetSpent(Cap::Life)));
+    // An answer that it gave before would cost nothing more, but that would tell which answers are new.
+    assert_eq!(record(&mut core, "dark", 7 * DAY * 40), Recorded::BudgetSpent(Cap::Life));
+    let ledger = core.ledger(at(7 * DAY * 40));
+    assert_eq!(ledger.metrics[1].stopped_by, Some(Cap::Life));
+    assert_eq!(core.status().refusals.life_spent, ledger.metrics[1].refused);
+}
+
+#[test]
+fn what_is_promised_to_one_metric_is_not_spent_by_another() {
+    let mut core = open(64.0, 6.5);
+    // The device's own metric comes to its ε∞ of 2 in time, however much the program's would take.
+    for day in 0..30 {
+        let label = format!("{day}");
+        record(&mut core, ["dark", "light", "system", &label][day as usize % 4], DAY * day);
+    }
+    let ledger = core.ledger(at(DAY * 30));
+    assert_eq!(ledger.metrics[0].refused, 0);
+    assert_eq!(ledger.metrics[0].reports, 29);
+    assert!(ledger.for_life.spent.get() <= 6.5 && ledger.metrics[1].refused > 0);
+}
+
+#[test]
+fn a_week_that_is_spent_says_nothing_of_the_next() {
+    let mut core = open(4.0, 64.0);
+    let labels = ["dark", "light", "system"];
+    let week: Vec<_> = labels.iter().map(|label| record(&mut core, label, 0)).collect();
+    assert_eq!(week[0], Recorded::Reported);
+    assert_eq!(week[2], Recorded::BudgetSpent(Cap::Week));
+    assert_eq!(record(&mut core, "dark", DAY), Recorded::BudgetSpent(Cap::Week));
+    assert_eq!(core.ledger(at(DAY)).metrics[1].stopped_by, Some(Cap::Week));
+    assert_eq!(record(&mut core, "system", 7 * DAY), Recorded::Reported);
+    // A clock that goes back finds the week as it was.
+    assert_eq!(record(&mut core, "dark", DAY), Recorded::BudgetSpent(Cap::Week));
+}
+
+#[test]
+fn resets_and_new_versions_never_lower_a_sum() {
+    let mut core = open(64.0, 64.0);
+    let mut spent = 0.0;
+    for round in 0..6 {
+        record(&mut core, "dark", 0);
+        let now = core.ledger(at(0)).for_life.spent.get();
+        assert!(now > spent + 0.9, "round {round}: {now} after {spent}");
+        core.reset(at(0));
+        assert_eq!(core.ledger(at(0)).for_life.spent.get(), now);
+        let mut newer = declared();
+        newer["privacy"] = json!({ "weekly": 64.0, "lifetime": 64.0 });
+        newer["metrics"]["theme"]["version"] = json!(round + 2);
+        assert_eq!(core.catalog(&registry_of(newer).catalog(), at(0)), Taken::Changed);
+        let ledger = core.ledger(at(0));
+        assert_eq!((ledger.for_life.spent.get(), ledger.metrics[1].reports), (now, 0));
+        assert!(ledger.this_week.spent.get() >= now - 1e-9);
+        spent = now;
+    }
+    assert_eq!(core.ledger(at(0)).reports, 6);
+}
+
+#[test]
+fn a_device_that_slept_spends_the_budgets_of_its_weeks() {
+    // Seven answers cost 2 at most if they are one, and 4 if there are two; the cap of a week lets each through.
+    let mut core = open(8.0, 8.0);
+    core.track("saved", &[], at(0));
+    core.advance(at(28 * DAY));
+    assert_eq!((core.ledger(at(28 * DAY)).metrics[0].reports, core.status().refusals.week_spent), (28, 0));
+}
+
+proptest! {
+    /// Weeks in any order, more than are kept apart: no week's sum is below what was charged in it.
+    #[test]
+    fn no_week_is_ever_charged_too_little(weeks in prop::collection::vec(0..30i64, 1..60)) {
+        let mut core = open(64.0, 64.0);
+        let params = *core.registry().metric(&theme()).unwrap().params();
+        let mut charged = vec![0u64; 30];
+        for week in weeks {
+            let now = 7 * DAY * week;
+            if record(&mut core, "dark", now) == Recorded::Reported {
+                charged[week as usize] += 1;
+            }
+            let known = |week: usize| core.ledger(at(7 * DAY * week as i64)).metrics[1].this_week;
+            for (week, reports) in charged.iter().enumerate() {
+                let least: Epsilon = params.epsilon_of_reports(*reports);
+                prop_assert!(known(week) >= least, "week {week}: {:?} for {reports}", known(week));
+            }
+        }
+    }
+}

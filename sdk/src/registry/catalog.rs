@@ -1,0 +1,498 @@
+//! The catalog: a compiled registry as a client receives it.
+//!
+//! # Format 2
+//! `dnct`, a version byte (2), then [`Compiled`] in the postcard format: the cells, what reads them, the metrics with their
+//! parameters, and the groups that devices draw. A client needs no reader of text and no compiler. The first eight bytes of the
+//! catalog's SHA-256 name the registry.
+//!
+//! Not told are who owns a metric and which older versions a collector still takes: they are no client's business, and
+//! change no answer.
+//!
+//! # Trust
+//! Whoever serves a catalog decides what is asked, as the author of a registry does. Reading one checks what the device relies on:
+//! places lie within their lists, no question is read from itself, the state has its bound, and parameters and domains are sound.
+//! Then whatever it says costs what its parameters say, and no event makes the device fail.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::closed::{Closed, Read, Test, Trial};
+use super::declared::{Privacy, Property, Stated};
+use super::metric::{Answer, Metric, Plan};
+use super::plan::{Cell, EventPlan, Reduction, Route};
+use super::rotation::Rotation;
+use super::{Registry, RegistryHash};
+use crate::calendar::Day;
+use crate::domain::Domain;
+use crate::insight::{MAX_STATE_BYTES, bound};
+use crate::metric::MetricId;
+use crate::params::MAX_BITS;
+use crate::report::MAX_TAGS;
+
+const MAGIC: [u8; 4] = *b"dnct";
+const FORMAT: u8 = 2;
+
+/// How deep conditions may lie in each other: deeper than a file of metrics can be read, and no danger to a stack.
+const MAX_DEPTH: usize = 128;
+
+/// The most steps, names or labels that one 64-bit word tells apart.
+const WORD: usize = 64;
+
+/// What a registry says to devices.
+#[derive(Serialize, Deserialize)]
+struct Compiled {
+    privacy: Privacy,
+    session_gap_minutes: u32,
+    lookback_days: u32,
+    /// By name.
+    events: Vec<(String, EventPlan)>,
+    cells: Vec<Cell>,
+    closed: Vec<Closed>,
+    named: BTreeMap<String, usize>,
+    trials: Vec<Trial>,
+    tags: Vec<(String, usize)>,
+    /// By name.
+    metrics: Vec<Asked>,
+    /// The places of each group's metrics.
+    groups: Vec<Vec<usize>>,
+}
+
+/// A metric as a device knows it.
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    id: MetricId,
+    version: u32,
+    question: String,
+    expires: Option<Day>,
+    sensitive: bool,
+    params: Stated,
+    domain: Option<Domain>,
+    plan: Option<Plan>,
+}
+
+impl Registry {
+    /// Reads a catalog.
+    ///
+    /// # Errors
+    /// A [`CatalogError`] for bytes that are no catalog, one of another version, or one that no compiler wrote.
+    pub fn from_catalog(bytes: &[u8]) -> Result<Self, CatalogError> {
+        let body = bytes.strip_prefix(&MAGIC).ok_or(CatalogError::NotACatalog)?;
+        let (&format, body) = body.split_first().ok_or(CatalogError::NotACatalog)?;
+        if format != FORMAT {
+            return Err(CatalogError::Format { found: format });
+        }
+        let (compiled, rest) = postcard::take_from_bytes(body).map_err(|_| CatalogError::Corrupt)?;
+        let registry = Self::compiled(compiled, RegistryHash::of(bytes)).filter(|_| rest.is_empty());
+        registry.ok_or(CatalogError::Corrupt)
+    }
+
+    /// The bytes that a client receives.
+    pub fn catalog(&self) -> Vec<u8> {
+        let mut names: Vec<(&String, &usize)> = self.event_names.iter().collect();
+        names.sort_unstable_by_key(|(_, place)| **place);
+        let events = names.into_iter().zip(&self.events);
+        let compiled = Compiled {
+            privacy: self.privacy,
+            session_gap_minutes: self.session_gap_minutes,
+            lookback_days: self.lookback_days,
+            events: events.map(|((name, _), event)| (name.clone(), event.clone())).collect(),
+            cells: self.cells.clone(),
+            closed: self.closed.clone(),
+            named: self.named.clone(),
+            trials: self.trials.clone(),
+            tags: self.tags.clone(),
+            metrics: self.metrics.values().map(Asked::of).collect(),
+            groups: self.rotation.places(),
+        };
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(FORMAT);
+        bytes.extend(postcard::to_allocvec(&compiled).expect("plain data has a binary form"));
+        bytes
+    }
+
+    /// What a catalog says; None if it is not sound.
+    fn compiled(compiled: Compiled, hash: RegistryHash) -> Option<Self> {
+        let Compiled { privacy, events, metrics, groups, .. } = compiled;
+        let count = metrics.len();
+        let metrics: BTreeMap<_, _> = metrics.into_iter().map(Asked::metric).collect();
+        let rotation = Rotation::of_places(&groups, &metrics, privacy).filter(|_| metrics.len() == count)?;
+        let count = events.len();
+        let (names, plans): (Vec<String>, Vec<EventPlan>) = events.into_iter().unzip();
+        let mut registry = Self {
+            hash,
+            privacy,
+            session_gap_minutes: compiled.session_gap_minutes,
+            lookback_days: compiled.lookback_days,
+            metrics,
+            rotation,
+            cells: compiled.cells,
+            closed: compiled.closed,
+            named: compiled.named,
+            trials: compiled.trials,
+            events: plans,
+            event_names: names.into_iter().zip(0..).collect(),
+            tags: compiled.tags,
+        };
+        let sound = registry.event_names.len() == count && registry.is_sound();
+        sound.then(|| registry.complete()).flatten()?;
+        Some(registry)
+    }
+
+    /// Adds what follows from the rest. None if the device's state could be larger than its bound.
+    fn complete(&mut self) -> Option<()> {
+        let mut texts = alloc::vec![false; self.cells.len()];
+        for event in &mut self.events {
+            let properties = core::mem::take(&mut event.properties);
+            let routes = core::mem::take(&mut event.routes);
+            *event = EventPlan { routes, ..EventPlan::new(properties) };
+            for Route { cell, property, .. } in &event.routes {
+                texts[*cell] |= property.is_some_and(|place| event.properties[place].1 == Property::Text);
+            }
+        }
+        for (cell, text) in self.cells.iter_mut().zip(texts) {
+            cell.bytes = bound::of_cell(&cell.reduction, text);
+        }
+        let done = bound::for_done(bound::of_once(self.metrics.values()));
+        let bytes: usize = self.cells.iter().map(|cell| cell.bytes).sum();
+        (bound::FIXED_BYTES + done + bytes <= MAX_STATE_BYTES).then_some(())
+    }
+
+    fn is_sound(&self) -> bool {
+        let Privacy { weekly, lifetime, .. } = self.privacy;
+        let cap = |cap: f64| cap > 0.0 && cap.is_finite();
+        let closed = |place: &usize| *place < self.closed.len();
+        cap(weekly)
+            && cap(lifetime)
+            && (1..=1440).contains(&self.session_gap_minutes)
+            && self.lookback_days <= 366
+            && self.cells.iter().all(|cell| cell.reduction.is_bounded())
+            && self.events.iter().all(|event| self.is_sound_event(event))
+            && self.closed.iter().enumerate().all(|(own, closed)| self.is_sound_question(own, closed))
+            && self.named.values().all(closed)
+            && self.trials.iter().all(|trial| closed(&trial.closed) && trial.arms.iter().any(|arm| arm.1 > 0))
+            && self.tags.len() <= MAX_TAGS
+            && self.tags.iter().all(|(_, place)| closed(place))
+            && self.metrics().filter_map(|metric| metric.plan.as_ref()).all(|plan| self.is_sound_plan(plan))
+    }
+
+    fn is_sound_event(&self, event: &EventPlan) -> bool {
+        let EventPlan { properties, routes, .. } = event;
+        let labels = |kind: &Property| match kind {
+            Property::Labels(labels) => labels.len(),
+            Property::Flag | Property::Number | Property::Text => 0,
+        };
+        let is_sound = |route: &Route| {
+            let inputs = self.cells.get(route.cell).map_or(0, |cell| cell.reduction.inputs());
+            usize::from(route.role) < inputs
+                && route.property.is_none_or(|place| place < properties.len())
+                && route.filters.iter().all(|(place, _)| *place < properties.len())
+        };
+        properties.is_sorted_by(|a, b| a.0 < b.0)
+            && properties.iter().all(|(_, kind)| labels(kind) < MAX_BITS)
+            && routes.iter().all(is_sound)
+    }
+
+    /// A question is read from cells, and from questions before it.
+    fn is_sound_question(&self, own: usize, closed: &Closed) -> bool {
+        let cell = |cell: &usize| *cell < self.cells.len();
+        let read = match &closed.read {
+            Read::Flag(place)
+            | Read::AtLeast { cell: place, .. }
+            | Read::Place { cell: place, .. }
+            | Read::Mapped { cell: place, .. }
+            | Read::Texts { cell: place, .. }
+            | Read::Numbers { cell: place, .. }
+            | Read::Bins { cell: place, .. }
+            | Read::Retention { cell: place, .. } => cell(place),
+            Read::Rules { rules, .. } => rules.iter().all(|(test, _)| self.is_sound_test(own, test)),
+            Read::Nearest { features, .. } => features.iter().all(|(place, ..)| cell(place)),
+            Read::Arm(trial) => *trial < self.trials.len(),
+            Read::Cross(a, b) => *a < own && *b < own,
+        };
+        read && (1..=usize::from(u16::MAX)).contains(&closed.labels.len())
+    }
+
+    /// A condition that looks at questions before `before`.
+    fn is_sound_test(&self, before: usize, test: &Test) -> bool {
+        match test {
+            Test::All(tests) | Test::Any(tests) | Test::Not(tests) => {
+                tests.iter().all(|test| self.is_sound_test(before, test))
+            }
+            Test::AtLeast { cell, .. } => *cell < self.cells.len(),
+            Test::Is { closed, .. } => *closed < before,
+            Test::Installed { .. } => true,
+        }
+    }
+
+    fn is_sound_plan(&self, plan: &Plan) -> bool {
+        let answer = match plan.answer {
+            Answer::Closed(closed) => closed < self.closed.len(),
+            Answer::Set(cell) | Answer::Text(cell) | Answer::Number(cell) => cell < self.cells.len(),
+        };
+        answer
+            && plan.arm.is_none_or(|closed| closed < self.closed.len())
+            && plan.eligible.as_ref().is_none_or(|test| self.is_sound_test(self.closed.len(), test))
+    }
+}
+
+impl Asked {
+    fn of(metric: &Metric) -> Self {
+        Self {
+            id: metric.id.clone(),
+            version: metric.version,
+            question: metric.question.clone(),
+            expires: metric.expires,
+            sensitive: metric.sensitive,
+            params: Stated(metric.params),
+            domain: metric.domain.clone(),
+            plan: metric.plan.clone(),
+        }
+    }
+
+    fn metric(self) -> (MetricId, Metric) {
+        let Self { id, version, question, expires, sensitive, params: Stated(params), domain, plan } = self;
+        let (owner, older) = (None, Vec::new());
+        let metric = Metric {
+            id: id.clone(),
+            version,
+            question,
+            owner,
+            expires,
+            sensitive,
+            params,
+            domain,
+            older,
+            plan,
+        };
+        (id, metric)
+    }
+}
+
+impl Reduction {
+    /// How many kinds of events it tells apart.
+    fn inputs(&self) -> usize {
+        match self {
+            Self::Minutes => 2,
+            Self::Step { events, .. } | Self::Move { events } => usize::from(*events),
+            Self::Funnel { optional, .. } => optional.len(),
+            _ => 1,
+        }
+    }
+
+    /// Whether what it keeps is bounded by what a compiler would ask for.
+    fn is_bounded(&self) -> bool {
+        match self {
+            Self::MostCommon(labels) => *labels <= MAX_BITS,
+            Self::Funnel { optional, .. } => optional.len() <= WORD,
+            _ => true,
+        }
+    }
+}
+
+/// A condition without those that lie in it.
+#[derive(Serialize, Deserialize)]
+enum Flat {
+    All(usize),
+    Any(usize),
+    Not(usize),
+    AtLeast { cell: usize, least: f64 },
+    Is { closed: usize, places: Vec<usize> },
+    Installed { from: Option<Day>, until: Option<Day> },
+}
+
+impl Test {
+    /// Appends this condition and those in it, each before its own.
+    fn flatten(&self, out: &mut Vec<Flat>) {
+        let (flat, within): (_, &[Self]) = match self {
+            Self::All(tests) => (Flat::All(tests.len()), tests),
+            Self::Any(tests) => (Flat::Any(tests.len()), tests),
+            Self::Not(tests) => (Flat::Not(tests.len()), tests),
+            Self::AtLeast { cell, least } => (Flat::AtLeast { cell: *cell, least: *least }, &[]),
+            Self::Is { closed, places } => (Flat::Is { closed: *closed, places: places.to_owned() }, &[]),
+            Self::Installed { from, until } => (Flat::Installed { from: *from, until: *until }, &[]),
+        };
+        out.push(flat);
+        within.iter().for_each(|test| test.flatten(out));
+    }
+
+    /// Takes up a condition and those in it, which lie no deeper than `depth`.
+    fn gather(flat: &mut impl Iterator<Item = Flat>, depth: usize) -> Option<Self> {
+        let depth = depth.checked_sub(1)?;
+        let first = flat.next()?;
+        let mut within = |count: usize| (0..count).map(|_| Self::gather(flat, depth)).collect::<Option<_>>();
+        Some(match first {
+            Flat::All(count) => Self::All(within(count)?),
+            Flat::Any(count) => Self::Any(within(count)?),
+            Flat::Not(count) => Self::Not(within(count)?),
+            Flat::AtLeast { cell, least } => Self::AtLeast { cell, least },
+            Flat::Is { closed, places } => Self::Is { closed, places },
+            Flat::Installed { from, until } => Self::Installed { from, until },
+        })
+    }
+}
+
+impl Serialize for Test {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut flat = Vec::new();
+        self.flatten(&mut flat);
+        flat.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Test {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut flat = Vec::<Flat>::deserialize(deserializer)?.into_iter();
+        let test = Self::gather(&mut flat, MAX_DEPTH).filter(|_| flat.next().is_none());
+        test.ok_or_else(|| serde::de::Error::custom("a condition that is not whole"))
+    }
+}
+
+/// Bytes that give no registry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// The bytes begin otherwise.
+    #[error("these bytes are no catalog: a catalog begins with \"dnct\"")]
+    NotACatalog,
+    /// A catalog of another version.
+    #[error(
+        "the catalog has format {found}, but this program reads format {FORMAT}; update the older of program and collector"
+    )]
+    Format {
+        /// Its version.
+        found: u8,
+    },
+    /// The bytes break off or go on, or hold what no registry can say.
+    #[error("the catalog is damaged or cut short; fetch it again")]
+    Corrupt,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+    use alloc::vec;
+
+    use rand::{Rng, RngExt, SeedableRng};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::DeviceSecret;
+    use crate::calendar::{Moment, Timestamp};
+    use crate::insight::{Device, Event};
+    use crate::registry::Declared;
+
+    /// Every reduction and every way to read one.
+    fn catalog() -> Vec<u8> {
+        let of = |property: &str| json!({ "events": ["a"], "property": property, "window": "ever" });
+        let seen = json!({ "count": { "events": ["a", "b"], "window": "week" } });
+        let asked = |source: Value, kind: Value, every| json!({ "version": 1, "question": "?", "source": source, "kind": kind, "every": every, "epsilon": 0.1 });
+        let metric = |source, kind| asked(source, kind, "week");
+        let number = json!({ "number": { "low": 0, "high": 9 } });
+        let deep = json!({ "all": [{ "not": [{ "any": [{ "is": { "name": "first", "labels": ["p"] } },
+            { "installed": { "from": "2020-01-01" } }] }] }, { "happened": { "events": ["a"], "window": "week" } }] });
+        let declared = json!({
+            "lookback_days": 3,
+            "tags": ["arm"],
+            "events": { "a": { "properties": { "f": "flag", "l": { "labels": ["p", "q"] }, "t": "text", "x": "number" } }, "b": {} },
+            "dimensions": {
+                "first": { "source": { "first": of("l") }, "kind": "category" },
+                "text": { "source": { "last": of("t") }, "kind": { "labels": ["u", "v"] } },
+            },
+            "segments": { "group": { "rules": { "rules": [{ "when": deep, "label": "in" }], "otherwise": "out" } } },
+            "experiments": { "arm": { "arms": { "one": 1, "two": 2 } } },
+            "funnels": { "way": { "window": "week", "steps": [
+                { "name": "a", "events": ["a"] }, { "name": "b", "events": ["b"], "optional": true }] } },
+            "metrics": {
+                "bins": metric(seen.clone(), json!({ "histogram": { "edges": [1, 3] } })),
+                "common": metric(json!({ "most_common": of("l") }), json!("category")),
+                "crossed": metric(json!({ "cross": ["first", "group"] }), json!("category")),
+                "distinct": metric(json!({ "distinct_count": of("t") }), number.clone()),
+                "free": metric(json!({ "last": of("t") }), json!("string")),
+                "labels": metric(json!({ "distinct": of("l") }), json!("set")),
+                "median": metric(json!({ "median": of("x") }), number.clone()),
+                "minutes": metric(json!({ "minutes": { "from": { "events": ["a"] }, "to": { "events": ["b"] }, "window": "week" } }), number),
+                "moves": metric(json!({ "move": { "events": ["a", "b"], "window": "week" } }), json!("category")),
+                "shown": asked(json!({ "presence": { "events": ["a", "b"] } }), json!("category"), "day"),
+                "steps": metric(json!({ "step": { "events": ["a", "b"], "positions": 3, "window": "week" } }), json!("category")),
+                "stays": metric(json!({ "any": { "events": ["a"], "window": "week" } }), json!({ "retention": { "weeks": 2 } })),
+                "way": metric(json!({ "funnel": "way" }), json!("category")),
+            },
+        });
+        Registry::new(&serde_json::from_value::<Declared>(declared).unwrap()).unwrap().catalog()
+    }
+
+    /// Events of every kind over some weeks.
+    fn run(registry: Registry) {
+        let at = |day: i64| Moment::utc(Timestamp::from_seconds(1_700_000_000 + day * 86_400));
+        let mut device =
+            Device::new(Arc::new(registry), &DeviceSecret::from_bytes([3; 32]), at(0)).answering_everything();
+        for day in 0..20 {
+            let properties = [
+                ("f", crate::insight::Property::Flag(true)),
+                ("l", crate::insight::Property::Text(["p", "q", "r"][day as usize % 3])),
+                ("t", crate::insight::Property::Text("u")),
+                ("x", crate::insight::Property::Number(day as f64)),
+            ];
+            device.track(&Event { name: "a", properties: &properties, at: None }, at(day));
+            device.track(&Event { name: "b", properties: &properties, at: None }, at(day));
+            device.arm("arm");
+            device.tags();
+        }
+        let (registry, bytes) = (Arc::clone(device.registry()), device.store());
+        drop(Device::restore(registry, &DeviceSecret::from_bytes([3; 32]), bytes));
+    }
+
+    #[test]
+    fn a_catalog_is_read_as_it_was_written() {
+        let bytes = catalog();
+        let read = Registry::from_catalog(&bytes).unwrap();
+        assert_eq!(read.catalog(), bytes);
+        run(read);
+    }
+
+    /// Whatever a damaged catalog says, it is refused, or a device can live with it.
+    #[test]
+    fn no_damage_makes_a_device_fail() {
+        let bytes = catalog();
+        let mut coins = rand_chacha(7);
+        let mut read = 0;
+        for _ in 0..20_000 {
+            let mut damaged = bytes.clone();
+            for _ in 0..coins.random_range(1..4) {
+                let place = coins.random_range(5..damaged.len());
+                damaged[place] = [coins.next_u32() as u8, 0, 1, 0xFF, damaged[place].wrapping_add(1)]
+                    [coins.random_range(0..5)];
+            }
+            if let Ok(registry) = Registry::from_catalog(&damaged) {
+                read += 1;
+                run(registry);
+            }
+        }
+        assert!(read > 1000, "only {read} damaged catalogs were read, which tries little");
+    }
+
+    fn rand_chacha(seed: u64) -> chacha20::ChaCha8Rng {
+        chacha20::ChaCha8Rng::seed_from_u64(seed)
+    }
+
+    #[test]
+    fn conditions_too_deep_for_a_stack_are_refused() {
+        let nested = |depth: usize| (0..depth).fold(Test::All(vec![]), |test, _| Test::Not(vec![test]));
+        let read =
+            |depth| postcard::from_bytes::<Test>(&postcard::to_allocvec(&nested(depth)).unwrap()).is_ok();
+        assert!(read(MAX_DEPTH - 1));
+        assert!(!read(MAX_DEPTH));
+    }
+
+    #[test]
+    fn a_question_read_from_itself_is_refused() {
+        let mut registry = Registry::from_catalog(&catalog()).unwrap();
+        let own = registry.closed.len() - 1;
+        registry.closed[own].read = Read::Cross(own, 0);
+        assert_eq!(Registry::from_catalog(&registry.catalog()).map(drop), Err(CatalogError::Corrupt));
+    }
+}

@@ -1,0 +1,54 @@
+// Nothing is kept, asked or sent before consent; opting out erases; the browser's wish for privacy is a no.
+import assert from "node:assert/strict";
+import { browser, collector, open, pages, start, status, test, until } from "./harness.mjs";
+
+function wishForPrivacy() {
+  Object.defineProperty(navigator, "globalPrivacyControl", { value: true });
+}
+
+const kept = (page) => page.evaluate(() => new Promise((resolve) => {
+  const request = indexedDB.open("deniable", 1);
+  request.onsuccess = () => {
+    const state = request.result.transaction("kept").objectStore("kept").getAllKeys();
+    state.onsuccess = () => resolve(state.result.filter((key) => key.endsWith(" state")).length);
+  };
+}));
+
+await test(async () => {
+  const [server, address, context] = [await collector(), await pages(), await browser()];
+  const requests = [];
+  context.on("request", (request) => requests.push(`${request.method()} ${new URL(request.url()).pathname}`));
+  const asked = () => requests.filter((request) => request.includes("/v1/"));
+
+  const page = await open(context, address, { endpoint: server.address });
+  await page.evaluate(() => window.deniable.record("choice", true));
+  await page.waitForTimeout(300);
+  assert.deepEqual(asked(), [], "nobody is asked before consent");
+  assert.equal(await kept(page), 0, "nothing is kept before consent");
+
+  await page.evaluate(() => window.deniable.optIn());
+  await until(page, (s) => s.client?.consent === "given", "opting in");
+  await page.evaluate(async () => (window.deniable.track("opened", { screen: "cart" }), await window.deniable.flush()));
+  const preview = await page.evaluate(() => window.deniable.preview());
+  assert.equal(preview.find((each) => each.metric === "first_screen").answer, "cart");
+
+  await page.evaluate(() => window.deniable.optOut());
+  await until(page, (s) => s.pending === 0 && s.client.consent === "withdrawn", "opting out");
+  await page.reload();
+  await start(page, { endpoint: server.address, consent: "given" });
+  const after = await status(page);
+  assert.deepEqual([after.client.consent, after.client.waiting, after.client.begun], ["withdrawn", 0, "restored"]);
+  assert.deepEqual(await page.evaluate(() => window.deniable.preview()), [], "what was answered is erased");
+  assert.equal(await page.evaluate(() => window.deniable.record("choice", true)), "no-consent");
+
+  const before = asked().length;
+  const wish = await open(context, address, { endpoint: server.address, name: "wish", consent: "given" }, wishForPrivacy);
+  await wish.evaluate(() => window.deniable.record("choice", true));
+  await wish.waitForTimeout(300);
+  assert.equal(asked().length, before, "a wish for privacy is a no");
+  await wish.evaluate(() => window.deniable.optIn());
+  await until(wish, (s) => s.client?.consent === "given", "opting in in spite of it");
+  assert.deepEqual(requests.filter((request) => request.startsWith("OPTIONS")), [], "nothing was asked twice");
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  assert.deepEqual([...page.errors, ...wish.errors], []);
+});

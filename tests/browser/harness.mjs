@@ -1,0 +1,123 @@
+// What the browser tests stand on: a real collector, a server of pages on the loopback, and a real Chromium.
+// Arguments of each test: the folder of the package, the program `deniable`, an empty folder.
+import { spawn, execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+
+const [packageFolder, program, folder] = process.argv.slice(2);
+const root = new URL("../../", import.meta.url).pathname;
+const { chromium } = createRequire(`${root}wasm/package.json`)("playwright-core");
+
+const TYPES = { html: "text/html; charset=utf-8", js: "text/javascript", mjs: "text/javascript", wasm: "application/wasm", css: "text/css" };
+const EMPTY = "<!doctype html><meta charset=utf-8><title>page</title>";
+
+/** A collector of the registry given, on a port of its own. */
+export async function collector(registry = `${root}tests/browser/site.toml`) {
+  const store = `${folder}/store`;
+  const flags = ["serve", "--metrics", registry, "--store", store, "--listen", "127.0.0.1:0", "--allow-origin", "*"];
+  const child = spawn(program, flags, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, RUST_LOG: "warn" } });
+  process.once("exit", () => child.kill("SIGKILL"));
+  for await (const line of createInterface(child.stdout)) {
+    const address = line.match(/http:\/\/\S+/)?.[0];
+    if (address) return { address, stop: () => stop(child), counts: (metric) => counts(store, metric), run };
+  }
+  throw new Error("the collector did not start");
+}
+
+async function stop(child) {
+  child.kill("SIGINT");
+  if (child.exitCode === null) await once(child, "exit");
+}
+
+function run(...flags) {
+  return execFileSync(program, flags, { encoding: "utf8" });
+}
+
+/** The reports of a metric in a store that no collector uses, over all epochs. */
+function counts(store, metric) {
+  const streams = JSON.parse(run("counts", "--store", store, "--format", "json"));
+  return streams.filter((row) => row.metric === metric).reduce((sum, row) => sum + row.reports, 0);
+}
+
+/** Serves an empty page, the package under `/deniable/`, a folder of pages, and what `special` answers; `headers` go with all. */
+export async function pages({ headers = {}, special = {}, site } = {}) {
+  const server = createServer(async (request, answer) => {
+    const path = new URL(request.url, "http://page").pathname;
+    if (path === "/favicon.ico") return answer.writeHead(204).end();
+    if (special[path]) return special[path](request, answer);
+    try {
+      const file = path.startsWith("/deniable/") ? packageFolder + path.slice(9) : site && site + path;
+      const body = path === "/" ? EMPTY : await readFile(file);
+      answer.writeHead(200, { "content-type": TYPES[path === "/" ? "html" : path.split(".").pop()] ?? "text/plain", ...headers });
+      answer.end(body);
+    } catch {
+      answer.writeHead(404).end();
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  process.once("exit", () => server.close());
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** A browser with an empty profile of its own. */
+export function browser() {
+  return chromium.launchPersistentContext(`${folder}/profile-${Math.random()}`, {
+    executablePath: "/usr/bin/chromium",
+    headless: true,
+    args: [
+      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync",
+    ],
+  });
+}
+
+/** Opens a page whose errors end the test, and starts a client in it as `deniable`. */
+export async function open(context, address, options, before) {
+  const page = await context.newPage();
+  page.errors = [];
+  page.on("pageerror", (error) => page.errors.push(String(error)));
+  if (before) await page.addInitScript(before);
+  await page.goto(address);
+  await start(page, options);
+  return page;
+}
+
+/** Starts a client in a page. */
+export async function start(page, options) {
+  await page.evaluate(async (options) => {
+    const { start } = await import("/deniable/deniable.js");
+    window.deniable = start({ delaySeconds: 0, ...options });
+    await window.deniable.ready;
+  }, options);
+}
+
+/** What the client of a page tells of itself. */
+export function status(page) {
+  return page.evaluate(() => window.deniable.status());
+}
+
+/** Waits until the status of a page's client is as `test` wants it. */
+export async function until(page, test, what) {
+  let last;
+  for (let tries = 0; tries < 200; tries++) {
+    last = await status(page);
+    if (test(last)) return last;
+    await page.waitForTimeout(50);
+  }
+  throw new Error(`${what} did not come to pass: ${JSON.stringify(last)}`);
+}
+
+/** Runs a test, then ends the process, whatever still runs. */
+export async function test(act) {
+  try {
+    await act();
+  } catch (error) {
+    console.error(error);
+    process.exit(1);
+  }
+  process.exit(0);
+}

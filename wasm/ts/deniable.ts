@@ -1,0 +1,597 @@
+/**
+ * The client: takes events and answers in the page, keeps them there, and sends randomized reports alone.
+ *
+ * @module
+ */
+
+import { Core, type Answer, type Consent, type CoreStatus, type Ledger, type Moment, type Preview, type Properties,
+  type Recorded, type Reply, type Tracked, type Upload } from "./core.js";
+import { randomBytes } from "./host.js";
+import { DeniableError, type DeniableErrorCode } from "./refusal.js";
+import { IndexedDbStorage, MemoryStorage, type Storage } from "./storage.js";
+import { compile, type Source } from "./wire.js";
+
+export type { Answer, Budget, Consent, Ledger, Odds, Outcome, Preview, Properties, PropertyValue, Recorded, Spent, Tracked } from "./core.js";
+export { DeniableError, type DeniableErrorCode } from "./refusal.js";
+export { MemoryStorage, type Storage, type Stored } from "./storage.js";
+export type { Source } from "./wire.js";
+
+/** How a client is set up. */
+export interface Options {
+  /** The address of the collector, such as `https://answers.example`. */
+  endpoint: string | URL;
+  /** The collector's write key, 32 hexadecimal digits, if it asks for one. */
+  key?: string;
+  /** What holds until the person decides: `pending` by default, so that nothing is kept or sent before `optIn`. */
+  consent?: Consent;
+  /** The mean wait of a report before it may leave, so that the time of sending does not tell when it was made; 3600 by default. */
+  delaySeconds?: number;
+  /** Whose state it is, if an origin has several clients of one collector. */
+  name?: string;
+  /** The catalog's bytes, for a program that has them; else it is fetched from the collector, kept, and used offline. */
+  catalog?: Uint8Array;
+  /** Where the state is kept, instead of IndexedDB. */
+  storage?: Storage;
+  /** The module, where it does not lie beside the script. */
+  module?: Source | Promise<Source>;
+  /** Whether the browser's wish for privacy (Global Privacy Control) counts as a no until the person says `optIn`; yes by default. */
+  honourGlobalPrivacyControl?: boolean;
+  /** Tells the console what happens and why; never a value or an answer. */
+  debug?: boolean;
+}
+
+/** How a client is doing. It holds no answer and no secret. */
+export interface Status {
+  /** It waits for consent, the module or the catalog; it runs; or it cannot, and does nothing at all. */
+  state: "waiting" | "running" | "off";
+  /** What stands in its way, if something does. */
+  problem: { code: ProblemCode; message: string } | undefined;
+  /** `indexeddb`, `memory` where the browser keeps nothing, or what a program brought. */
+  storage: string;
+  /** Whether the browser promised not to evict it; undefined until it was asked. */
+  persisted: boolean | undefined;
+  /** How the catalog stands: not asked for, that of the collector, that of last time, or none that can be used. */
+  catalog: "none" | "current" | "kept" | "unusable";
+  /** Calls that wait to become durable. */
+  pending: number;
+  /** Calls that were dropped because too many waited. */
+  overflowed: number;
+  /** What the client itself tells, once it runs. */
+  client: CoreStatus | undefined;
+}
+
+/** What stands in a client's way. A code keeps its meaning; new ones may come. */
+export type ProblemCode =
+  | DeniableErrorCode
+  /** No catalog yet: the collector cannot be reached, or what answers is none. */
+  | "no-catalog"
+  /** The browser keeps nothing for this page, so the state is gone with it. */
+  | "no-storage"
+  /** The module broke; nothing more is taken or sent until the page is loaded anew. */
+  | "broken";
+
+/** An experiment, as it stands on this device. */
+export interface Experiment {
+  /** The arm that this device drew, for ever; undefined without consent, before the client runs, or if there is no such experiment. */
+  arm(): string | undefined;
+}
+
+/** The most calls that wait to become durable. */
+const MAX_PENDING = 1000;
+/** The most catalog bytes that are read. */
+const MAX_CATALOG_BYTES = 1 << 20;
+/** The most bytes of an answer that are read. */
+const MAX_ANSWER_BYTES = 1 << 16;
+const UPLOAD_TIMEOUT_MS = 30_000;
+const RETRY_MS = 30_000;
+/** How long calls wait to be looked at together. */
+const SOON_MS = 50;
+const LONGEST_TIMER_MS = 3_600_000;
+const CATALOG_TYPE = "application/vnd.deniable.catalog";
+
+/** Something that was called, to be done again on a state that another tab wrote, unless it was fleeting and its round is over. */
+interface Operation {
+  act: (core: Core) => unknown;
+  isFleeting: boolean;
+}
+
+/**
+ * Starts a client. It never throws, and none of its methods does: what goes wrong stands in {@link Client.status}.
+ *
+ * ```ts
+ * const deniable = start({ endpoint: "https://answers.example", consent: "given" });
+ * deniable.track("signed_in", { method: "password" });
+ * ```
+ */
+export function start(options: Options): Client {
+  return new Client(options);
+}
+
+/** A client. Tabs of one origin share its state, and one ledger of what was spent. */
+export class Client {
+  readonly #options: Options;
+  readonly #name: string;
+  readonly #endpoint: string;
+  readonly #tell: (message: string) => void;
+  #storage: Storage = new MemoryStorage();
+  #module: Promise<WebAssembly.Module> | undefined;
+  #instance: Core | undefined;
+  /** The instance, once it is open. */
+  #core: Core | undefined;
+  #catalog: Uint8Array | undefined;
+  #off = false;
+  #problem: Status["problem"];
+  #persisted: boolean | undefined;
+  #catalogState: Status["catalog"] = "none";
+  #pending: Operation[] = [];
+  #overflowed = 0;
+  #commit = -1;
+  #wanted: boolean;
+  #working: Promise<void> | undefined;
+  #again = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #beaconed: Upload | undefined;
+  #uploading = false;
+  readonly #starting: Promise<void>;
+
+  /** Resolves when the client runs, or when it is known that it does not yet; never rejects. */
+  readonly ready: Promise<Status>;
+
+  /** @internal */
+  constructor(options: Options) {
+    this.#options = options;
+    this.#endpoint = String(options.endpoint).replace(/\/+$/, "");
+    this.#name = options.name ?? this.#endpoint;
+    this.#tell = options.debug ? (message) => console.debug(`deniable: ${message}`) : () => {};
+    this.#wanted = this.#consent() === "given";
+    this.#starting = this.#begin();
+    this.ready = this.#work(false).then(() => this.status());
+  }
+
+  /** Takes up an event. It costs a bounded time and memory, does not wait, and cannot fail. */
+  track(event: string, properties: Properties = {}): Tracked {
+    const given = { ...properties };
+    return this.#tracked(event, (core, now) => core.track(0, String(event), given, now));
+  }
+
+  /** Takes up the view of a page or screen: the event `page` with its `name` among its properties. */
+  page(name: string, properties: Properties = {}): Tracked {
+    const given = { ...properties };
+    return this.#tracked("page", (core, now) => core.track(1, String(name), given, now));
+  }
+
+  /**
+   * Takes up what is known of the person: the event `identify` with the traits as its properties, for questions to be
+   * computed from. There is no identifier to give, because none could ever leave the device.
+   */
+  identify(traits: Properties): Tracked {
+    const given = { ...traits };
+    return this.#tracked("identify", (core, now) => core.track(2, "", given, now));
+  }
+
+  /** Takes an answer to a metric that the program answers by itself. */
+  record(metric: string, answer: Answer): Recorded {
+    const now = moment();
+    const recorded = this.#do((core) => core.record(String(metric), answer, now));
+    this.#tell(`record ${metric}: ${recorded}`);
+    return recorded as Recorded;
+  }
+
+  /** Starts a timer, or starts it anew. The next event of that name gets the seconds that passed as its property `duration`. */
+  startTimer(name: string): void {
+    const now = moment();
+    this.#do((core) => core.turn("start-timer", now, String(name)));
+  }
+
+  /** Ends a timer: the seconds that passed, if it ran. */
+  stopTimer(name: string): number | undefined {
+    const now = moment();
+    const seconds = this.#do((core) => core.stopTimer(String(name), now));
+    return typeof seconds === "number" ? seconds : undefined;
+  }
+
+  /** An experiment, to ask for this device's arm. */
+  experiment(name: string): Experiment {
+    return { arm: () => this.#ask((core) => core.arm(String(name))) };
+  }
+
+  /** The label of a segment or dimension that this device has now. */
+  segment(name: string): string | undefined {
+    return this.#ask((core) => core.segment(String(name)));
+  }
+
+  /** The person agrees: from now on answers are kept and reported. */
+  optIn(): Promise<void> {
+    const now = moment();
+    this.#wanted = true;
+    this.#do((core) => core.turn("opt-in", now));
+    return this.#work(true);
+  }
+
+  /** The person does not agree, or no longer. Events, answers, what waits and the secret are erased; what was spent stays. */
+  optOut(): Promise<void> {
+    const now = moment();
+    this.#wanted = false;
+    this.#pending = [];
+    this.#do((core) => core.turn("opt-out", now));
+    return this.#work(true);
+  }
+
+  /** Forgets the person, say because another one logs in. Consent stays as it is, and what was spent. */
+  reset(): Promise<void> {
+    const now = moment();
+    this.#do((core) => core.turn("reset", now));
+    return this.#work(true);
+  }
+
+  /** Lets all that waits leave as soon as it can, without its random delay. The time of sending then tells when. */
+  flush(): Promise<void> {
+    const now = moment();
+    this.#do((core) => core.turn("flush", now), true);
+    return this.#work(true);
+  }
+
+  /** What would be said of each metric if its period ended now. */
+  preview(): Preview[] {
+    return this.#ask((core) => core.preview(moment())) ?? [];
+  }
+
+  /** What this device has spent, and may spend. */
+  ledger(): Ledger | undefined {
+    return this.#ask((core) => core.ledger(moment()));
+  }
+
+  /** How the client is doing. */
+  status(): Status {
+    const client = this.#ask((core) => core.status());
+    return {
+      state: this.#off ? "off" : client ? "running" : "waiting",
+      problem: this.#problem,
+      storage: this.#storage.kind,
+      persisted: this.#persisted,
+      catalog: this.#catalogState,
+      pending: this.#pending.length,
+      overflowed: this.#overflowed,
+      client,
+    };
+  }
+
+  #consent(): Consent {
+    const { consent = "pending", honourGlobalPrivacyControl = true } = this.#options;
+    return honourGlobalPrivacyControl && privacyControl() ? "withdrawn" : consent;
+  }
+
+  #tracked(event: string, act: (core: Core, now: Moment) => Tracked): Tracked {
+    const now = moment();
+    const tracked = this.#do((core) => act(core, now));
+    this.#tell(`track ${event}: ${tracked}`);
+    return tracked as Tracked;
+  }
+
+  /** Does something now, and again if another tab wrote before it became durable. */
+  #do<T>(act: (core: Core) => T, isFleeting = false): T | "queued" | "off" {
+    if (this.#off) return "off";
+    if (this.#pending.length >= MAX_PENDING) {
+      this.#overflowed++;
+      return "off";
+    }
+    const done = this.#core ? this.#ask(act) : "queued";
+    if (this.#off) return "off";
+    this.#pending.push({ act, isFleeting });
+    this.#wake(SOON_MS);
+    return done as T;
+  }
+
+  /** Asks the module. Where it breaks, nothing is done any more. */
+  #ask<T>(question: (core: Core) => T): T | undefined {
+    if (!this.#core) return undefined;
+    try {
+      return question(this.#core);
+    } catch (error) {
+      if (error instanceof DeniableError) this.#fails(error.code, error.message);
+      else this.#stop("broken", `the module broke (${error}); load the page anew, and please report it`);
+      return undefined;
+    }
+  }
+
+  #fails(code: ProblemCode, message: string): void {
+    this.#problem = { code, message };
+    this.#tell(`${code}: ${message}`);
+  }
+
+  #stop(code: ProblemCode, message: string): void {
+    this.#off = true;
+    this.#core = undefined;
+    this.#pending = [];
+    clearTimeout(this.#timer);
+    this.#fails(code, message);
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      await this.#openStorage();
+      this.#catalog = this.#options.catalog ?? (await this.#storage.read("catalog"));
+      if (this.#catalog) this.#catalogState = "kept";
+      this.#listen();
+    } catch (error) {
+      this.#stop("broken", String(error));
+    }
+  }
+
+  async #openStorage(): Promise<void> {
+    if (this.#options.storage) {
+      this.#storage = this.#options.storage;
+      return;
+    }
+    try {
+      this.#storage = await IndexedDbStorage.open(this.#name);
+    } catch (error) {
+      this.#fails("no-storage", `the browser keeps nothing for this page (${error}), so answers are gone with it`);
+    }
+  }
+
+  #listen(): void {
+    const host = globalThis as Partial<Window> & typeof globalThis;
+    host.addEventListener?.("online", () => this.#wake(0));
+    host.document?.addEventListener("visibilitychange", () => {
+      if (host.document?.visibilityState === "hidden") this.#hide();
+      else this.#show();
+    });
+    host.addEventListener?.("pagehide", () => this.#hide());
+  }
+
+  /** The page may be gone in a moment: writes what it can, and hands the browser what is due. */
+  #hide(): void {
+    void this.#work(true);
+    if (this.#uploading || this.#beaconed || typeof navigator?.sendBeacon !== "function") return;
+    const upload = this.#ask((core) => core.nextUpload(moment()));
+    if (!upload) return;
+    this.#beaconed = upload;
+    const handed = navigator.sendBeacon(this.#address("/v1/reports"), upload.body);
+    this.#tell(`hidden: ${handed ? "handed over" : "kept"} a batch of ${upload.body.length} bytes`);
+  }
+
+  /** What a beacon came to is unknown: its batch is sent again, and counts once. */
+  #show(): void {
+    const upload = this.#beaconed;
+    this.#beaconed = undefined;
+    if (upload) this.#finish(upload, { status: 0, retryAfter: "", body: new Uint8Array() });
+    else this.#wake(0);
+  }
+
+  #wake(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#work(false), Math.min(Math.max(milliseconds, 0), LONGEST_TIMER_MS));
+    (this.#timer as { unref?: () => void }).unref?.();
+  }
+
+  /** Brings the state up to date, makes it durable, and sends what is due. One at a time; it never rejects. */
+  async #work(urgent: boolean): Promise<void> {
+    if (this.#off) return;
+    if (this.#working) {
+      this.#again ||= urgent;
+      await this.#working;
+      if (!this.#again) return;
+      this.#again = false;
+    }
+    this.#working ??= this.#round(urgent).finally(() => (this.#working = undefined));
+    return this.#working;
+  }
+
+  async #round(urgent: boolean): Promise<void> {
+    let wait: number | undefined;
+    try {
+      await this.#starting;
+      const isNew = await this.#prepare();
+      if (this.#catalog) {
+        await locked(this.#name, () => this.#write(urgent || isNew));
+        await this.#send();
+        await locked(this.#name, () => this.#write(urgent));
+        const at = this.#ask((core) => core.wakeAt());
+        if (at !== undefined) wait = Math.max(at - Date.now(), SOON_MS);
+      } else if (this.#wanted) {
+        wait = RETRY_MS;
+      }
+    } catch (error) {
+      if (error instanceof DeniableError) return this.#stop(error.code, error.message);
+      this.#fails("no-storage", `the browser's storage failed (${error}); it is tried again`);
+      wait = RETRY_MS;
+    }
+    if (wait !== undefined) this.#wake(wait);
+  }
+
+  /** Sees to the catalog. Nobody is asked for it before there is consent. */
+  async #prepare(): Promise<boolean> {
+    const agreed = this.#core ? this.#ask((core) => core.status().consent) === "given" : this.#wanted;
+    if (!agreed || this.#options.catalog || this.#catalogState === "current") return false;
+    const fetched = await this.#fetchCatalog();
+    if (!fetched) return false;
+    const taken = this.#core && this.#ask((core) => core.catalog(fetched, moment()));
+    if (taken === "unusable") {
+      this.#catalogState = "unusable";
+      this.#fails("bad-catalog", "the collector's catalog cannot be used here, so the one before is: update the older side");
+      return false;
+    }
+    this.#catalogState = "current";
+    this.#catalog = fetched;
+    await this.#storage.keep("catalog", fetched);
+    if (this.#problem?.code === "no-catalog") this.#problem = undefined;
+    return taken === "changed";
+  }
+
+  async #fetchCatalog(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const key = this.#options.key ? `?key=${encodeURIComponent(this.#options.key)}` : "";
+    try {
+      // The browser's own cache sends the ETag. A header of ours would make the collector be asked twice.
+      const answer = await fetch(this.#address(`/v1/catalog${key}`), {
+        headers: { accept: CATALOG_TYPE },
+        credentials: "omit",
+        cache: "no-cache",
+        referrerPolicy: "no-referrer",
+        signal: AbortSignal.timeout(UPLOAD_TIMEOUT_MS),
+      });
+      const bytes = new Uint8Array(await answer.arrayBuffer());
+      const isCatalog = answer.ok && bytes.length <= MAX_CATALOG_BYTES && String.fromCharCode(...bytes.subarray(0, 4)) === "dnct";
+      if (isCatalog) return bytes;
+      this.#fails("no-catalog", `${this.#endpoint} answers ${answer.status} with no catalog: check the address and the key`);
+    } catch (error) {
+      this.#fails("no-catalog", `${this.#endpoint} cannot be reached (${error}): check the address, the network, and the origins that the collector allows`);
+    }
+    return undefined;
+  }
+
+  /** Takes up what another tab wrote, and writes in its turn. */
+  async #write(urgent: boolean): Promise<void> {
+    for (;;) {
+      if (!this.#core || (await this.#storage.commit()) !== this.#commit) await this.#open();
+      const applied = this.#pending.length;
+      const commit = this.#ask((core) => core.commit(urgent, moment()));
+      if (!commit) {
+        this.#pending = this.#pending.filter(({ isFleeting }, i) => i >= applied || !isFleeting);
+        return;
+      }
+      const error = await this.#save(commit);
+      if (error === "stale") continue;
+      this.#ask((core) => core.written(commit.number, error, moment()));
+      if (error) return;
+      this.#commit = commit.number;
+      this.#pending.splice(0, applied);
+      this.#tell(`commit ${commit.number}, ${commit.bytes.length} bytes`);
+      if (this.#storage.kind === "indexeddb" && this.#persisted === undefined) this.#persist();
+      return;
+    }
+  }
+
+  async #save(commit: { number: number; bytes: Uint8Array<ArrayBuffer> }): Promise<number | "stale"> {
+    try {
+      const saved = await this.#storage.save({ commit: commit.number, bytes: commit.bytes }, Math.max(this.#commit, 0));
+      return saved ? 0 : "stale";
+    } catch (error) {
+      const name = (error as { name?: string } | null)?.name;
+      this.#fails("no-storage", `the browser's storage failed (${error}); it is tried again`);
+      return name === "QuotaExceededError" ? 1 : name === "SecurityError" ? 2 : 3;
+    }
+  }
+
+  #persist(): void {
+    this.#persisted = false;
+    navigator.storage?.persist?.().then((persisted) => (this.#persisted = persisted), () => {});
+  }
+
+  /** Opens the state that is stored, and does again what is not in it. */
+  async #open(): Promise<void> {
+    const stored = await this.#storage.load();
+    this.#module ??= compile(this.#options.module ?? new URL("./client.wasm", import.meta.url));
+    const core = (this.#instance ??= new Core(await this.#module));
+    const opening = {
+      catalog: this.#catalog!,
+      key: this.#options.key ?? "",
+      consent: this.#consent(),
+      delaySeconds: this.#options.delaySeconds ?? 3600,
+      stored: stored?.bytes ?? new Uint8Array(),
+      keptAside: false,
+      random: randomBytes(64),
+    };
+    try {
+      core.open(opening, moment());
+    } catch (error) {
+      if (!(error instanceof DeniableError) || error.code !== "unreadable-state") throw error;
+      await this.#storage.keep("aside", opening.stored);
+      core.open({ ...opening, keptAside: true }, moment());
+      this.#fails("unreadable-state", "the stored state could not be read; it was kept aside, and the client began anew");
+    }
+    this.#core = core;
+    this.#commit = stored?.commit ?? 0;
+    // A wish for privacy that came after consent by default: what was kept until then goes. Nothing happens if nothing is.
+    if (core.status().consent === "withdrawn") core.turn("reset", moment());
+    for (const { act } of this.#pending) this.#ask(act);
+    if (this.#off) throw new DeniableError("cannot-load", this.#problem!.message);
+  }
+
+  /** Sends batches, one after the other, if no other tab does. */
+  async #send(): Promise<void> {
+    this.#uploading = true;
+    try {
+      await locked(`${this.#name} upload`, async () => {
+        for (let upload; (upload = this.#ask((core) => core.nextUpload(moment()))); ) {
+          const reply = await this.#post(upload);
+          this.#finish(upload, reply);
+          await locked(this.#name, () => this.#write(true));
+        }
+      }, { ifAvailable: true });
+    } finally {
+      this.#uploading = false;
+    }
+  }
+
+  #finish(upload: Upload, reply: Reply): void {
+    const now = moment();
+    const finished = this.#do((core) => {
+      const finished = core.finishUpload(upload.id, reply, now);
+      // A state that another tab wrote does not know that this one sends.
+      if (finished !== "unknown" || !isSame(core.nextUpload(now)?.id, upload.id)) return finished;
+      return core.finishUpload(upload.id, reply, now);
+    });
+    this.#tell(`sent ${upload.body.length} bytes: ${reply.status || "no answer"}, ${finished}`);
+  }
+
+  async #post({ body }: Upload): Promise<Reply> {
+    const nothing = new Uint8Array();
+    try {
+      const answer = await this.#request(body);
+      const status = answer.type === "opaqueredirect" ? 302 : answer.status;
+      const text = new Uint8Array(await answer.arrayBuffer());
+      return { status, retryAfter: answer.headers.get("retry-after") ?? "", body: text.subarray(0, MAX_ANSWER_BYTES) };
+    } catch (error) {
+      return { status: (error as Error).name === "TimeoutError" ? 1 : 0, retryAfter: "", body: nothing };
+    }
+  }
+
+  /** Posts bytes without a type, which needs no asking first, and lets them go on when the page closes. */
+  async #request(body: Uint8Array<ArrayBuffer>): Promise<Response> {
+    const send = (keepalive: boolean) => fetch(this.#address("/v1/reports"), {
+      method: "POST",
+      body,
+      keepalive,
+      credentials: "omit",
+      redirect: "manual",
+      cache: "no-store",
+      referrerPolicy: "no-referrer",
+      signal: AbortSignal.timeout(UPLOAD_TIMEOUT_MS),
+    });
+    try {
+      return await send(true);
+    } catch (error) {
+      // Other requests of the page may have used up what may be kept alive.
+      if ((error as Error).name === "TimeoutError") throw error;
+      return send(false);
+    }
+  }
+
+  #address(path: string): string {
+    return this.#endpoint + path;
+  }
+}
+
+/** The time, on the device's own calendar. */
+function moment(): Moment {
+  const at = Date.now();
+  return [at, -new Date(at).getTimezoneOffset()];
+}
+
+function privacyControl(): boolean {
+  return (globalThis.navigator as { globalPrivacyControl?: boolean } | undefined)?.globalPrivacyControl === true;
+}
+
+function isSame(a: Uint8Array | undefined, b: Uint8Array): boolean {
+  return a !== undefined && a.every((byte, i) => byte === b[i]);
+}
+
+/** Holds a lock that the tabs of an origin share, where the host has locks. */
+async function locked(name: string, act: () => Promise<void>, options: LockOptions = {}): Promise<void> {
+  const locks = globalThis.navigator?.locks;
+  if (!locks) return act();
+  await locks.request(`deniable ${name}`, options, async (lock) => {
+    if (lock) await act();
+  });
+}
