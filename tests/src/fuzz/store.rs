@@ -65,7 +65,7 @@ fn use_store(dir: &Path, writes: bool) -> Result<View, StoreError> {
     }
     let store = DiskStore::open(dir)?;
     let after = View::of(&store)?;
-    assert_eq!(before?, after, "verify changed a sound store");
+    assert!(before.is_ok_and(|before| before == after), "verify changed what was read of a sound store");
     if !writes {
         return Ok(after);
     }
