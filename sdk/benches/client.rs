@@ -39,7 +39,7 @@ fn registry() -> Arc<Registry> {
     }"#,
     )
     .unwrap();
-    Arc::new(Registry::new(declared).unwrap())
+    Arc::new(Registry::new(&declared).unwrap())
 }
 
 fn at(millis: i64) -> Moment {

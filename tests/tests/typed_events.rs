@@ -62,6 +62,7 @@ fn typescript_takes_right_uses_and_refuses_wrong_ones() {
         }
     }
     fs::write(folder.path().join("uses.ts"), USES).unwrap();
+    fs::write(folder.path().join("package.json"), r#"{ "type": "module" }"#).unwrap();
     let compiler = node::path("wasm/node_modules/.bin/tsc");
     assert!(compiler.exists(), "TypeScript is not installed; install it with `cargo xtask wasm`");
     let options = [
@@ -81,7 +82,6 @@ fn typescript_takes_right_uses_and_refuses_wrong_ones() {
         "uses.ts",
     ];
     node::run(Command::new(compiler).current_dir(folder.path()).args(options));
-    fs::write(folder.path().join("package.json"), r#"{ "type": "module" }"#).unwrap();
     let given = node::node([&*folder.path().join("uses.js")]);
     let given: Vec<(String, serde_json::Value)> = serde_json::from_str(&given).unwrap();
     // The wrong uses are not stopped at run time: the device drops what it does not know.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use deniable_aggregator::guard::Survey;
+use deniable_aggregator::survey::Survey;
 
 /// Writes a line for each.
 pub(crate) fn write(survey: &Survey, out: &mut dyn Write) -> io::Result<()> {

@@ -5,13 +5,14 @@
 //! metrics = "metrics.toml"    # places are meant from this file's directory
 //! access = "access.toml"
 //! store = "store"
+//! lake = "lake"               # may be left out
 //!
 //! [limits]
 //! key_rate = 5000             # also --key-rate, and DENIABLE_LIMITS_KEY_RATE
 //! ```
 //!
-//! A collector of several projects has tables `[projects.NAME]` with `metrics`, `access` and `store` in place of those at the
-//! top. No setting is a secret: secrets stand in files that settings name.
+//! A collector of several projects has tables `[projects.NAME]` with `metrics`, `access`, `store` and `lake` in place of those
+//! at the top. No setting is a secret: secrets stand in files that settings name.
 
 mod sources;
 #[cfg(test)]
@@ -52,6 +53,10 @@ pub(crate) struct Flags {
     /// so only this machine may reach the collector, and nobody reads
     #[arg(long, value_name = "FILE")]
     access: Option<PathBuf>,
+    /// Lake that closed epochs are moved to: a folder, made if it does not exist, or s3://BUCKET/PREFIX with the settings of
+    /// the environment, AWS_ACCESS_KEY_ID and the like. Without one, epochs stay in the store
+    #[arg(long, value_name = "PLACE")]
+    lake: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one. Put a TLS proxy in front of any but the loopback, or
     /// give a certificate [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -111,6 +116,7 @@ pub(crate) struct Places {
     pub(crate) store: PathBuf,
     pub(crate) metrics: PathBuf,
     pub(crate) access: Option<PathBuf>,
+    pub(crate) lake: Option<PathBuf>,
 }
 
 impl Config {
@@ -163,7 +169,7 @@ impl Config {
             key: from.get(top(&["limits", "key_rate"], RATE), flags.key_rate, default.key),
             token: from.get(top(&["limits", "token_rate"], RATE), flags.token_rate, default.token),
         };
-        let projects = projects(&mut from, [flags.store, flags.metrics, flags.access]);
+        let projects = projects(&mut from, [flags.store, flags.metrics, flags.access, flags.lake]);
         if let Some(open) = projects.iter().find(|project| project.access.is_none())
             && !listen.ip().is_loopback()
         {
@@ -262,7 +268,7 @@ fn limits(from: &mut Sources<'_>) -> Limits {
 }
 
 /// The projects of the file, or the only one.
-fn projects(from: &mut Sources<'_>, flags: [Option<PathBuf>; 3]) -> Vec<Places> {
+fn projects(from: &mut Sources<'_>, flags: [Option<PathBuf>; 4]) -> Vec<Places> {
     let names = from.names("projects");
     if names.is_empty() {
         return vec![places(from, ProjectName::sole(), &[], flags)];
@@ -270,13 +276,13 @@ fn projects(from: &mut Sources<'_>, flags: [Option<PathBuf>; 3]) -> Vec<Places> 
     if flags.iter().any(Option::is_some) {
         from.fault(
             &["projects"],
-            "--store, --metrics and --access are for a collector without [projects]: leave them out",
+            "--store, --metrics, --access and --lake are for a collector without [projects]: leave them out",
         );
     }
     let mut found = Vec::new();
     for name in &names {
         match ProjectName::try_from(name.clone()) {
-            Ok(project) => found.push(places(from, project, &["projects", name], [None, None, None])),
+            Ok(project) => found.push(places(from, project, &["projects", name], [None, None, None, None])),
             Err(error) => from.fault(&["projects", name], &error.to_string()),
         }
     }
@@ -284,9 +290,9 @@ fn projects(from: &mut Sources<'_>, flags: [Option<PathBuf>; 3]) -> Vec<Places> 
 }
 
 /// The places of one project, whose settings stand in the table at `path`.
-fn places(from: &mut Sources<'_>, name: ProjectName, path: &[&str], flags: [Option<PathBuf>; 3]) -> Places {
+fn places(from: &mut Sources<'_>, name: ProjectName, path: &[&str], flags: [Option<PathBuf>; 4]) -> Places {
     const FOLDER: &str = "the path of a directory";
-    let [store, metrics, access] = flags;
+    let [store, metrics, access, lake] = flags;
     let is_sole = path.is_empty();
     let mut get = |name, allowed, flag, default| {
         from.get_path(Key { path: &[path, &[name]].concat(), allowed }, flag, default)
@@ -294,6 +300,7 @@ fn places(from: &mut Sources<'_>, name: ProjectName, path: &[&str], flags: [Opti
     let store = get("store", FOLDER, store, None);
     let metrics = get("metrics", FILE, metrics, is_sole.then(|| PathBuf::from("metrics.toml")));
     let access = get("access", FILE, access, None);
+    let lake = get("lake", "the path of a directory, or s3://BUCKET/PREFIX", lake, None);
     let mut need = |name, value: &Option<PathBuf>, otherwise| {
         if value.is_none() {
             let name = [path, &[name]].concat().join(".");
@@ -306,7 +313,7 @@ fn places(from: &mut Sources<'_>, name: ProjectName, path: &[&str], flags: [Opti
         need("access", &access, "");
     }
     // What is missing was noted as a fault.
-    Places { name, store: store.unwrap_or_default(), metrics: metrics.unwrap_or_default(), access }
+    Places { name, store: store.unwrap_or_default(), metrics: metrics.unwrap_or_default(), access, lake }
 }
 
 /// Pages that may read answers.

@@ -6,24 +6,28 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use deniable::MetricId;
 use deniable_aggregator::decode::Counts;
-use deniable_aggregator::guard::{Held, Survey, held};
-use deniable_aggregator::store::{DiskStore, Holding};
+use deniable_aggregator::store::Holding;
+use deniable_aggregator::survey::{Held, Survey, held};
 use serde::Serialize;
 
 use super::beside;
+use super::lake::{LakePlace, Opened};
 use super::selection::{Chosen, Found, Part};
 use super::table::table;
 
-/// Prints what a store holds: without --metric the list of its streams, with it the counts of one.
+/// Prints what a store and its lake hold: without --metric the list of its streams, with it the counts of one.
 ///
 /// The counts as CSV have a row for each cohort and no header: the reports of the cohort, then for each bit the
 /// reports in which it was set. `deniable decode --counts` reads them. With --by each row begins with the label, which is
-/// empty for reports without that tag. A store that a collector is using cannot be read; stop the collector first.
+/// empty for reports without that tag. Beside the counts stand the alarms of the guards and what `deniable quarantine` leaves
+/// out of them, on standard error if they are CSV. A store that a collector is using cannot be read; stop the collector first.
 #[derive(Args)]
 pub(crate) struct CountsArgs {
     /// Directory of the counts
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
+    #[command(flatten)]
+    place: LakePlace,
     /// Metric to print the counts of
     #[arg(long, value_name = "NAME", value_parser = MetricId::new)]
     metric: Option<MetricId>,
@@ -45,7 +49,7 @@ pub(super) enum Format {
 }
 
 pub(crate) fn run(args: &CountsArgs) -> anyhow::Result<()> {
-    let store = DiskStore::open(&args.store)?;
+    let Opened { store, _runtime } = args.place.open(&args.store)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match &args.metric {
         None => {

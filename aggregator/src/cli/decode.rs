@@ -8,9 +8,9 @@ use deniable::{MetricId, Params};
 use deniable_aggregator::decode::{Counts, Decoded, Design, Options, Reports, decode, decode_reports};
 use deniable_aggregator::map_file::{Hashing, read_design};
 use deniable_aggregator::rappor_files;
-use deniable_aggregator::store::DiskStore;
 
 use super::figures::{Presentation, Shown, show};
+use super::lake::{LakePlace, Opened};
 use super::progress::Busy;
 use super::selection::{Chosen, Found, Part};
 use super::{parameters, reports};
@@ -26,6 +26,9 @@ use super::{parameters, reports};
 ///
 /// Figures are of the devices that reported, and scaled to no others. Where metrics rotate, `deniable check` says which share
 /// of all devices answers each.
+///
+/// Figures of a store have the alarms of the guards beside them, and what `deniable quarantine` leaves out; on standard error
+/// if they are CSV.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["store", "params"]))]
 #[command(group = clap::ArgGroup::new("sums").args(["counts", "reports"]))]
@@ -33,6 +36,8 @@ pub(crate) struct Args {
     /// Directory of a collector's store
     #[arg(long, value_name = "DIR", requires = "metric", requires = "candidates")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    place: LakePlace,
     /// Metric to decode
     #[arg(long, value_name = "NAME", value_parser = MetricId::new, requires = "store")]
     metric: Option<MetricId>,
@@ -68,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         drop(busy);
         return show(&params, vec![Shown::whole(decoded)], None, presentation, &mut out);
     };
-    let store = DiskStore::open(store)?;
+    let Opened { store, _runtime } = args.place.open(store)?;
     let Found { version, params, parts, survey } = args.chosen.find(&store, metric)?;
     ensure!(!parts.is_empty(), "none of the chosen reports to metric {metric} is in the store");
     let design = args.design(&params)?;

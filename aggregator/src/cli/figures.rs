@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use deniable::Params;
 use deniable_aggregator::decode::{Correction, Decoded, Figure, Joint, Method, Options, Share};
-use deniable_aggregator::guard::Survey;
+use deniable_aggregator::survey::Survey;
 use serde::Serialize;
 
 use super::selection::Part;

@@ -11,6 +11,7 @@ mod figures;
 mod generate;
 mod init;
 mod inspect;
+mod lake;
 mod map;
 mod output;
 mod parameters;
@@ -49,6 +50,7 @@ enum Command {
     Check(check::CheckArgs),
     Gen(generate::GenArgs),
     Store(store::StoreArgs),
+    Lake(lake::LakeArgs),
     Counts(counts::CountsArgs),
     Quarantine(quarantine::QuarantineArgs),
     Decode(decode::Args),
@@ -70,6 +72,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Gen(args) => generate::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Lake(args) => lake::run(&args),
         Command::Counts(args) => counts::run(&args),
         Command::Quarantine(args) => quarantine::run(&args),
         Command::Decode(args) => decode::run(&args),

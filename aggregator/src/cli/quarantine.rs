@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use deniable::{Epoch, MetricId};
-use deniable_aggregator::guard::{Omitted, omitted, set_aside};
 use deniable_aggregator::store::{Aside, DiskStore, Store};
+use deniable_aggregator::survey::{Omitted, omitted, set_aside};
 use serde::Deserialize;
 
 /// A collector that commits to a busy disk may take a while.

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     let until = args.until.map(|day| Timestamp::from_seconds(i64::from(day.0) * 86_400));
     let Some(end) = until.or(sorted.latest()) else { bail!("{} holds no event", args.events.display()) };
     let sink = match &args.reports {
-        Some(directory) => Sink::Reports(Randomizing::new(directory, registry.hash(), args.key)?),
+        Some(directory) => Sink::Reports(Box::new(Randomizing::new(directory, registry.hash(), args.key)?)),
         None => Sink::Values(io::BufWriter::new(io::stdout().lock())),
     };
     let mut replay = Replay { registry, end, everything: args.values, sink, replayed: Replayed::default() };
@@ -149,7 +149,7 @@ impl Replay<'_> {
 /// Where answers go.
 enum Sink<'a> {
     Values(io::BufWriter<io::StdoutLock<'a>>),
-    Reports(Randomizing<'a>),
+    Reports(Box<Randomizing<'a>>),
 }
 
 impl Sink<'_> {

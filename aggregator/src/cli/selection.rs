@@ -8,8 +8,8 @@ use std::str::FromStr;
 use anyhow::{Result, bail, ensure};
 use deniable::{Epoch, MetricId, Params};
 use deniable_aggregator::decode::{Counts, Reports};
-use deniable_aggregator::guard::Survey;
 use deniable_aggregator::store::{Selection, Store, Tag};
+use deniable_aggregator::survey::Survey;
 
 /// A version of a metric, and some of its epochs and public tags.
 #[derive(clap::Args)]

@@ -58,10 +58,10 @@ pub(crate) fn run(args: &StoreArgs) -> anyhow::Result<()> {
 }
 
 fn tell_sound(out: &mut impl Write, place: &Path, verified: &Verified) -> io::Result<()> {
-    let Verified { reports, rows, kept, batch_ids } = verified;
+    let Verified { reports, rows, kept, moved, batch_ids } = verified;
     writeln!(
         out,
-        "{} is sound: {reports} reports in {rows} rows, {kept} of them kept, {batch_ids} batch ids",
+        "{} is sound: {reports} reports in {rows} rows, {kept} of them kept, {moved} more in the lake, {batch_ids} batch ids",
         place.display()
     )
 }

@@ -24,7 +24,7 @@
 //!
 //! A token has 256 random bits, so that its plain hash gives nobody a way to guess it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
@@ -139,8 +139,12 @@ impl Access {
     pub fn parse(text: &str) -> Result<Self, AccessFault> {
         let raw: RawAccess =
             toml::from_str(text).map_err(|error| AccessFault::Text(LineFault::of(text, "", &error)))?;
-        let mut keys = HashMap::new();
+        let (mut keys, mut names) = (HashMap::new(), HashSet::new());
         for RawKey { name, key, origins, revoked } in raw.key {
+            // Reports are counted by the names of their keys, and those without a key by none.
+            if name.is_empty() || !names.insert(name.clone()) {
+                return Err(AccessFault::Name { name });
+            }
             if key == WriteKey::NONE
                 || keys.insert(key, Key { name: name.as_str().into(), origins, revoked }).is_some()
             {
@@ -324,6 +328,12 @@ pub enum AccessFault {
         /// Its name.
         name: String,
     },
+    /// A name that stands twice, or is empty.
+    #[error("the name {name:?} of a key is empty or another's: give each key one of its own")]
+    Name {
+        /// The name.
+        name: String,
+    },
     /// A text that is no origin.
     #[error("{origin:?} is no origin: it has a scheme, a host and perhaps a port, as in https://app.example")]
     Origin {
@@ -410,6 +420,11 @@ mod tests {
         for (text, said) in [
             (format!("key = \"{}\"", WriteKey::NONE), &["web", "zero"][..]),
             (format!("key = \"{WEB}\"\n[[key]]\nname = \"app\"\nkey = \"{WEB}\""), &["app", "another"]),
+            (
+                format!("key = \"{APP}\"\n[[key]]\nname = \"web\"\nkey = \"{WEB}\""),
+                &["\"web\"", "one of its own"],
+            ),
+            (format!("key = \"{APP}\"\n[[key]]\nname = \"\"\nkey = \"{WEB}\""), &["empty"]),
             ("key = \"12\"".to_owned(), &["line 3", "32 hexadecimal"]),
             (format!("key = \"{WEB}\"\norigins = [\"app.example\"]"), &["line 4", "app.example", "https://"]),
             (format!("key = \"{WEB}\"\norigins = [\"https://app.example/\"]"), &["line 4"]),

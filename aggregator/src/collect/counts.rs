@@ -19,8 +19,8 @@ use super::http::{App, query};
 use super::problem::{Kind, Problem};
 use super::writer::WriterError;
 use crate::decode::Counts;
-use crate::guard::{Survey, held};
 use crate::store::{Selection, Store, Tag, TagError};
+use crate::survey::{Survey, held};
 
 /// Which counts an analyst wants; without a metric the list of all.
 #[derive(Debug, Default)]

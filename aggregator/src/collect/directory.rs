@@ -202,7 +202,7 @@ impl Table {
 }
 
 /// An error with its causes, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let rest = std::iter::successors(error.source(), |cause| cause.source());
     rest.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -10,8 +10,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::metrics::whole;
-use crate::guard::{Alarm, Survey, set_aside};
+use crate::guard::Alarm;
 use crate::store::{Selection, Store, StoreError};
+use crate::survey::{Survey, set_aside};
 
 /// How long alarms are told without another look, so that who asks often does not keep the store busy.
 const FRESH: Duration = Duration::from_secs(60);

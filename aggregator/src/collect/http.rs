@@ -265,6 +265,37 @@ mod tests {
 
     const METRICS: &str = "[metrics.a]\nversion = 1\nquestion = \"?\"\nreport = { encoding = \"unary\", bits = 4, instantaneous = { zero = 0.25, one = 0.5 } }";
 
+    fn project() -> Project {
+        let store = Arc::new(MemoryStore::default());
+        Project::alone(store, Catalog::parse(METRICS).unwrap(), Access::open())
+    }
+
+    /// One project's store fails; the other goes on.
+    #[tokio::test]
+    async fn readiness_is_that_of_the_projects_asked_for() {
+        let key =
+            |digit: char| format!("[[key]]\nname = \"app\"\nkey = \"{}\"", digit.to_string().repeat(32));
+        let projects = [("shop", '1'), ("blog", '2')].map(|(name, digit)| {
+            let (name, store) = (name.parse().unwrap(), Arc::new(MemoryStore::default()));
+            let access = Access::parse(&key(digit)).unwrap();
+            Project { name, ..Project::alone(store, Catalog::parse(METRICS).unwrap(), access) }
+        });
+        let mut collector = Collector::new(projects.into(), Settings::default()).unwrap();
+        let app = collector.router();
+        let ask = async |address: &str| {
+            let request = Request::get(address).body(Body::empty()).unwrap();
+            app.clone().oneshot(request).await.unwrap().status().as_u16()
+        };
+        let all = async || {
+            [ask("/readyz").await, ask("/readyz?project=shop").await, ask("/readyz?project=blog").await]
+        };
+        assert_eq!(all().await, [200, 200, 200]);
+        let (name, writer) = collector.running.remove(0);
+        writer.finish().await.unwrap();
+        assert_eq!((name.as_str(), all().await), ("shop", [503, 503, 200]));
+        assert_eq!((ask("/readyz?project=other").await, ask("/healthz").await), (404, 200));
+    }
+
     /// Four requests of a neighbourhood at once, whatever they ask for, but for a supervisor's.
     #[tokio::test]
     async fn everything_but_health_is_limited_by_neighbourhood() {
@@ -276,10 +307,8 @@ mod tests {
             ("GET", "/metrics"),
             ("POST", "/v1/admin/reload"),
         ]) {
-            let catalog = Catalog::parse(METRICS).unwrap();
-            let project = Project::alone(Arc::new(MemoryStore::default()), catalog, Access::open());
             let settings = Settings { rates, ..Settings::default() };
-            let app = Collector::new(vec![project], settings).unwrap().router();
+            let app = Collector::new(vec![project()], settings).unwrap().router();
             let ask = async |method: &str, address: &str| {
                 let mut request = Request::builder().method(method).uri(address).body(Body::empty()).unwrap();
                 request.extensions_mut().insert(Neighbourhood::Four([192, 0, place]));

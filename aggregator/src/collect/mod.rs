@@ -113,7 +113,7 @@ impl Collector {
 
     /// A way to have files read anew while the collector serves.
     pub fn reloader(&self) -> Reloader {
-        Reloader(Arc::clone(&self.app.directory))
+        Reloader { directory: Arc::clone(&self.app.directory), tls: self.tls.clone() }
     }
 
     /// Serves on `listener` until `stop` is ready or the stores of all projects have failed, finishes what has begun, and
@@ -155,13 +155,23 @@ impl Collector {
 
 /// Reads the files of a running collector anew.
 #[derive(Clone, Debug)]
-pub struct Reloader(Arc<Directory>);
+pub struct Reloader {
+    directory: Arc<Directory>,
+    tls: Option<Tls>,
+}
 
 impl Reloader {
-    /// Reads questions, keys and tokens of all projects anew. A project whose files cannot be used stays as it was; the
-    /// log and its figures tell. It reads files, so it takes a while.
+    /// Reads questions, keys and tokens of all projects anew, and the certificate. What cannot be used leaves the old in
+    /// force; the log and the figures of the project tell. It reads files, so it takes a while.
     pub fn reload(&self) {
-        self.0.reload_all();
+        self.directory.reload_all();
+        match self.tls.as_ref().map(Tls::reload) {
+            None => {}
+            Some(Ok(())) => tracing::info!("the certificate was read anew"),
+            Some(Err(error)) => {
+                tracing::error!(cause = %directory::causes(&error), "the certificate stays as it was");
+            }
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use super::access::Role;
 use super::http::{App, query};
 use super::problem::{Kind, Problem};
 use super::writer::WriterError;
-use crate::guard::{self, Omitted};
 use crate::store::{Aside, Store, StoreError};
+use crate::survey::{self, Omitted};
 
 /// What is to be set aside or taken back.
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ pub(super) struct Changed {
 /// Lists what is set aside.
 pub(super) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Json<Vec<Omitted>>, Problem> {
     let found = app.reader(&headers, Role::Read)?;
-    on_store(&found.project.store, guard::set_aside).await.map(Json)
+    on_store(&found.project.store, survey::set_aside).await.map(Json)
 }
 
 /// Sets something aside.
@@ -63,7 +63,7 @@ async fn change(
     let changed = on_store(&found.project.store, move |store| {
         let changed = change(store, &what)?;
         tracing::info!(%project, %what, changed, "what figures leave out was told by an admin");
-        Ok(Changed { changed, omitted: guard::omitted(store, &what)? })
+        Ok(Changed { changed, omitted: survey::omitted(store, &what)? })
     });
     changed.await.map(Json)
 }

@@ -53,11 +53,13 @@ pub(super) async fn serve(
             match tls {
                 None => converse(watcher, client, stream, limits).await,
                 // A handshake is part of what a head's time is for.
-                Some(tls) => match tokio::time::timeout(limits.head_timeout, tls.0.accept(stream)).await {
-                    Ok(Ok(stream)) => converse(watcher, client, stream, limits).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
-                    Err(_) => tracing::debug!("a handshake took too long"),
-                },
+                Some(tls) => {
+                    match tokio::time::timeout(limits.head_timeout, tls.acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => converse(watcher, client, stream, limits).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                        Err(_) => tracing::debug!("a handshake took too long"),
+                    }
+                }
             }
             drop(permit);
         });
@@ -149,6 +151,7 @@ mod tests {
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
     use super::*;
+    use crate::collect::TlsError;
     use crate::collect::body;
     use crate::collect::memory::Memory;
 
@@ -227,6 +230,7 @@ mod tests {
     /// A certificate that is its own authority, and a collector that has it.
     #[tokio::test]
     async fn a_collector_with_a_certificate_speaks_tls_and_nothing_else() {
+        const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: collector.test\r\nconnection: close\r\n\r\n";
         let made = rcgen::generate_simple_self_signed(vec!["collector.test".to_owned()]).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| dir.path().join(name));
@@ -240,27 +244,42 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let until = async { stopped.await.unwrap_or_default() };
-        let served = tokio::spawn(serve(app, listener, (LIMITS, Some(tls)), until, Duration::from_secs(1)));
+        let served =
+            tokio::spawn(serve(app, listener, (LIMITS, Some(tls.clone())), until, Duration::from_secs(1)));
 
-        let mut roots = RootCertStore::empty();
-        roots.add(made.cert.der().clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let request = b"GET / HTTP/1.1\r\nhost: collector.test\r\nconnection: close\r\n\r\n";
-        let stream = TcpStream::connect(address).await.unwrap();
-        let name = "collector.test".try_into().unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-        stream.write_all(request).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
-        drop(stream);
+        // What the collector says to who trusts a certificate; none if it has another.
+        let ask = async |trusted: &rcgen::CertifiedKey<rcgen::KeyPair>| -> Option<String> {
+            let mut roots = RootCertStore::empty();
+            roots.add(trusted.cert.der().clone()).unwrap();
+            let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = "collector.test".try_into().unwrap();
+            let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+            stream.write_all(REQUEST).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            Some(answer)
+        };
+        let is_good = |answer: Option<String>| {
+            answer.is_some_and(|text| text.starts_with("HTTP/1.1 200") && text.ends_with("hello"))
+        };
+        assert!(is_good(ask(&made).await));
+
+        // A certificate without its key changes nothing; with it, it is the one from then on.
+        let renewed = rcgen::generate_simple_self_signed(vec!["collector.test".to_owned()]).unwrap();
+        std::fs::write(&certificate, renewed.cert.pem()).unwrap();
+        assert!(matches!(tls.reload(), Err(TlsError::Unfit { .. })));
+        assert!(is_good(ask(&made).await));
+        std::fs::write(&key, renewed.signing_key.serialize_pem()).unwrap();
+        tls.reload().unwrap();
+        assert!(is_good(ask(&renewed).await) && ask(&made).await.is_none());
 
         let mut plain = TcpStream::connect(address).await.unwrap();
-        plain.write_all(request).await.unwrap();
+        plain.write_all(REQUEST).await.unwrap();
         let mut answer = Vec::new();
         // It may end with an error, as the other side has not read all.
         let _ = plain.read_to_end(&mut answer).await;

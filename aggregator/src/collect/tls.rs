@@ -1,22 +1,40 @@
-//! TLS: the certificate and its key, from PEM files.
+//! TLS: the certificate and its key, from PEM files, which may be replaced while the collector serves.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
 /// What a collector proves itself with.
 #[derive(Clone)]
-pub struct Tls(pub(super) TlsAcceptor);
+pub struct Tls {
+    pub(super) acceptor: TlsAcceptor,
+    identity: Arc<Identity>,
+}
+
+/// The certificate as it is now, and where it is read.
+struct Identity {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: RwLock<Arc<CertifiedKey>>,
+}
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tls(..)")
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity(..)")
     }
 }
 
@@ -26,20 +44,45 @@ impl Tls {
     /// # Errors
     /// A [`TlsError`] that names the file at fault.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| TlsError::Unreadable { path, source }
-        };
-        let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect)
-            .map_err(at(certificate))?;
-        let private = PrivateKeyDer::from_pem_file(key).map_err(at(key))?;
+        let current = RwLock::new(Arc::new(read(certificate, key)?));
+        let identity =
+            Arc::new(Identity { certificate: certificate.to_owned(), key: key.to_owned(), current });
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, private))
-            .map_err(|source| TlsError::Unfit { certificate: certificate.to_owned(), source })?;
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+            .map_err(|source| TlsError::Unfit { certificate: certificate.to_owned(), source })?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&identity) as Arc<dyn ResolvesServerCert>);
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), identity })
     }
+
+    /// Reads the files again, as certificates are renewed. Connections that have begun go on with what they have.
+    ///
+    /// # Errors
+    /// As [`Tls::load`]; what was read before stays.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let Identity { certificate, key, current } = &*self.identity;
+        let fresh = Arc::new(read(certificate, key)?);
+        *current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Unreadable { path, source }
+    };
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(at(certificate))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(at(key))?;
+    CertifiedKey::from_der(chain, private, &ring::default_provider())
+        .map_err(|source| TlsError::Unfit { certificate: certificate.to_owned(), source })
 }
 
 /// A certificate or key that cannot be used.

@@ -83,12 +83,54 @@ impl Sums {
     /// [`SumsError::Report`] if the cohort is not below m, the length is another, a bit beyond k is set, or a direct
     /// report has not exactly one bit set. The sums stay as they were.
     pub fn add(&mut self, cohort: u16, bits: &[u8]) -> Result<(), SumsError> {
-        if !fits(&self.params, cohort, bits) {
-            let (cohorts, size) = (self.params.cohorts(), self.params.bits());
-            return Err(SumsError::Report { cohort, bytes: bits.len(), cohorts, bits: size });
-        }
-        self.cohorts[usize::from(cohort)].add(bits);
+        self.cohort(cohort, bits)?.add(bits);
         Ok(())
+    }
+
+    /// Adds `times` reports that are alike, as [`Sums::add`] does one.
+    ///
+    /// # Errors
+    /// As [`Sums::add`].
+    pub fn add_alike(&mut self, cohort: u16, bits: &[u8], times: u64) -> Result<(), SumsError> {
+        let sums = self.cohort(cohort, bits)?;
+        match times {
+            0 => {}
+            1 => sums.add(bits),
+            times => sums.add_alike(bits, times),
+        }
+        Ok(())
+    }
+
+    /// Adds reports of one cohort, as [`Sums::add`] does one.
+    ///
+    /// # Errors
+    /// As [`Sums::add`]; the reports before the wrong one are added.
+    pub fn add_each<'a>(
+        &mut self,
+        cohort: u16,
+        reports: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), SumsError> {
+        let mut reports = reports.into_iter();
+        let Some(first) = reports.next() else { return Ok(()) };
+        let params = self.params;
+        let sums = self.cohort(cohort, first)?;
+        sums.add(first);
+        // The cohort is found, and its room made, once for all.
+        reports.try_for_each(|bits| {
+            if !fits(&params, cohort, bits) {
+                return Err(unfit(&params, cohort, bits));
+            }
+            sums.add(bits);
+            Ok(())
+        })
+    }
+
+    /// The sums that a report belongs to.
+    fn cohort(&mut self, cohort: u16, bits: &[u8]) -> Result<&mut Cohort, SumsError> {
+        if !fits(&self.params, cohort, bits) {
+            return Err(unfit(&self.params, cohort, bits));
+        }
+        Ok(&mut self.cohorts[usize::from(cohort)])
     }
 
     /// These sums and the others'.
@@ -116,14 +158,32 @@ impl Sums {
     }
 }
 
+fn unfit(params: &Params, cohort: u16, bits: &[u8]) -> SumsError {
+    SumsError::Report { cohort, bytes: bits.len(), cohorts: params.cohorts(), bits: params.bits() }
+}
+
 impl Cohort {
-    fn add(&mut self, bits: &[u8]) {
+    /// Makes room for the first report.
+    fn prepare(&mut self, bits: &[u8]) {
         if self.waiting.is_empty() {
             let words = bits.len().div_ceil(8);
             self.waiting = vec![0; words * BLOCK];
             self.digits = vec![0; words * DIGITS];
             self.ones = vec![0; words * 64];
         }
+    }
+
+    /// Adds to the counters themselves.
+    fn add_alike(&mut self, bits: &[u8], times: u64) {
+        self.prepare(bits);
+        for (byte, ones) in bits.iter().zip(self.ones.chunks_mut(8)) {
+            ones.iter_mut().enumerate().for_each(|(bit, count)| *count += u64::from(byte >> bit & 1) * times);
+        }
+        self.reports += times;
+    }
+
+    fn add(&mut self, bits: &[u8]) {
+        self.prepare(bits);
         let (words, rest) = bits.as_chunks::<8>();
         let mut slots = self.waiting.iter_mut().skip(self.waits).step_by(BLOCK);
         for (word, slot) in words.iter().zip(slots.by_ref()) {
@@ -298,6 +358,23 @@ mod tests {
             sums.add(0, &[0b1000_0001]).unwrap();
         }
         assert_eq!(sums.into_counts().ones(0), [200_000, 0, 0, 0, 0, 0, 0, 200_000]);
+    }
+
+    #[test]
+    fn reports_that_are_alike_count_as_often_as_they_come() {
+        let params = Params::rappor(12, 1, 3, 0.5, 0.25, 0.75).unwrap();
+        let (cohorts, bytes, _) = reports(&params, 100);
+        let [mut alike, mut each, mut one_by_one] = [(); 3].map(|()| Sums::new(&params));
+        for (place, (cohort, bits)) in cohorts.iter().zip(bytes.chunks(2)).enumerate() {
+            alike.add_alike(*cohort, bits, place as u64 % 4).unwrap();
+            (0..place % 4).for_each(|_| one_by_one.add(*cohort, bits).unwrap());
+            each.add_each(*cohort, std::iter::repeat_n(bits, place % 4)).unwrap();
+        }
+        let expected = one_by_one.into_counts();
+        assert_eq!(alike.into_counts(), expected);
+        assert_eq!(each.into_counts(), expected);
+        let unfit = [&[1, 0][..], &[0, 0b1_0000]];
+        assert!(matches!(Sums::new(&params).add_each(0, unfit), Err(SumsError::Report { .. })));
     }
 
     #[test]

@@ -28,18 +28,17 @@
 mod cohorts;
 mod ones;
 mod rates;
-mod survey;
 mod tail;
 mod volume;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use deniable::{Epoch, Params};
 use serde::{Serialize, Serializer};
 
 pub use self::ones::{IMPROBABLE_RATE, Ones};
 use self::rates::OddRate;
-pub use self::survey::{Held, Omitted, Survey, held, omitted, set_aside};
 use self::tail::{Coins, most};
 pub use self::volume::SURGE_RATE;
 use crate::decode::Counts;
@@ -193,6 +192,13 @@ fn volume(epoch: Epoch, source: &str, past: &[u64], reports: u64) -> Option<Alar
 
 fn alarm(guard: Guard, epoch: Epoch, source: &str, (value, limit): (f64, f64), found: String) -> Alarm {
     Alarm { guard, epoch, source: source.to_owned(), value, limit, found, remedy: guard.remedy() }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { guard, epoch, source, found, remedy, .. } = self;
+        write!(f, "alarm {}: epoch {epoch}, source {source:?}: {found}; {remedy}", guard.name())
+    }
 }
 
 struct Judge<'a> {

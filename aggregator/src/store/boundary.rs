@@ -3,7 +3,8 @@
 //! redb compares pages with their checksums when it is asked to ([`DiskStore::verify`](super::DiskStore::verify)), not
 //! whenever it reads one. On a page that is damaged it mostly answers with an error, but at some places it panics: on a
 //! kind of node that there is none of, on an offset beyond the page, on text that is no UTF-8. To verify every page before
-//! each start would cost a read of the whole file, and could not see what breaks later. So whatever is asked of the
+//! each start would cost a read of the whole file, and could not see what breaks later. That a bit of a sum flipped on
+//! the disk is seen by `verify` alone, and only until the sum is written again, with a new checksum. So whatever is asked of the
 //! database is asked here, and a panic becomes [`StoreError::Damaged`].
 //!
 //! That is sound, since nothing of a step that panicked is kept: a transaction that was not committed leaves the file as it

@@ -3,6 +3,7 @@
 mod backup;
 mod commit;
 mod ids;
+mod lake;
 mod migrate;
 mod read;
 mod verify;
@@ -11,6 +12,7 @@ mod volumes;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use deniable::{Epoch, MetricId, Params};
 use redb::{
@@ -21,14 +23,15 @@ pub use self::verify::Verified;
 use super::accepted::Accepted;
 use super::boundary::{Caught, caught};
 use super::layout::{
-    ASIDE, FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, META, NEW_FILE, REGISTRIES, REPORTS, ROWS, STREAMS, TOTALS,
-    VOLUMES,
+    ASIDE, FILE, FLOOR_KEY, FORMAT, FORMAT_KEY, LAKE, LAKE_PLACE, META, NEW_FILE, REGISTRIES, REPORTS, ROWS,
+    STREAMS, TOTALS, VOLUMES,
 };
 use super::{
     Aside, Holding, LeftOut, Outcome, Place, Registries, Selection, Store, StoreError, Streams, Sums,
 };
 use crate::catalog::Catalog;
 use crate::guard::Volumes;
+use crate::lake::Lake;
 
 /// Memory for pages of the database. The rows that are being counted are few; ids are looked up at random.
 const CACHE_BYTES: usize = 128 << 20;
@@ -38,6 +41,10 @@ const CACHE_BYTES: usize = 128 << 20;
 pub struct DiskStore {
     db: Caught,
     dir: PathBuf,
+    /// Where epochs are that were moved.
+    lake: Option<Lake>,
+    /// Held by who moves epochs.
+    moving: Mutex<()>,
 }
 
 impl DiskStore {
@@ -77,9 +84,13 @@ impl DiskStore {
     /// Opens the database in `file`, as the store of `dir`.
     fn open_file(file: &Path, dir: &Path) -> Result<Self, StoreError> {
         let db = caught(dir, || builder().open(file).map_err(|error| cannot_open(dir, error)))?;
-        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
+        let store = Self::of(db, dir);
         store.bring_to_format()?;
         Ok(store)
+    }
+
+    fn of(db: Database, dir: &Path) -> Self {
+        Self { db: Caught::new(db), dir: dir.to_owned(), lake: None, moving: Mutex::new(()) }
     }
 
     /// Makes the database under its temporary name, complete and durable, and then gives it its own.
@@ -88,13 +99,13 @@ impl DiskStore {
         let new = dir.join(NEW_FILE);
         if new.exists() {
             // A crash left it unfinished, and nothing was ever counted in it; or another process is making it just now.
-            match caught(dir, || builder().open(&new).map_err(|error| cannot_open(dir, error))) {
+            match caught(dir, || builder().open(&new).map(drop).map_err(|error| cannot_open(dir, error))) {
                 Err(held @ StoreError::InUse { .. }) => return Err(held),
                 _ => fs::remove_file(&new).map_err(at)?,
             }
         }
         let db = caught(dir, || builder().create(&new).map_err(|error| cannot_open(dir, error)))?;
-        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
+        let store = Self::of(db, dir);
         store.write_tables()?;
         fs::rename(&new, dir.join(FILE)).map_err(at)?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(at)?;
@@ -123,7 +134,7 @@ impl DiskStore {
         fs::rename(&file, self.dir.join(FILE)).map_err(at)?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(at)?;
         // The old database ends here; its file has no name any more.
-        *self = copy;
+        std::mem::swap(&mut self.db, &mut copy.db);
         Ok(())
     }
 
@@ -133,7 +144,7 @@ impl DiskStore {
         let dir = Path::new("storage of a test");
         let is_new = backend.len().is_ok_and(|length| length == 0);
         let db = Database::builder().create_with_backend(backend).map_err(|error| cannot_open(dir, error))?;
-        let store = Self { db: Caught::new(db), dir: dir.to_owned() };
+        let store = Self::of(db, dir);
         if is_new {
             store.write_tables()?;
         } else {
@@ -151,6 +162,8 @@ impl DiskStore {
             txn.open_table(ROWS)?;
             txn.open_table(TOTALS)?;
             txn.open_table(REPORTS)?;
+            txn.open_table(LAKE)?;
+            txn.open_table(LAKE_PLACE)?;
             txn.open_table(VOLUMES)?;
             txn.open_table(ASIDE)?;
             Ok(txn.commit()?)
@@ -262,7 +275,11 @@ impl Store for DiskStore {
         selection: &Selection,
         show: &mut dyn FnMut(&Place<'_>, &Sums<'_>),
     ) -> Result<(), StoreError> {
-        caught(&self.dir, || self.each_row_in(&self.read()?, (metric, version), selection, show))
+        caught(&self.dir, || {
+            let (txn, stream) = (self.read()?, (metric, version));
+            self.each_moved_row(&txn, stream, selection, show)?;
+            self.each_row_in(&txn, stream, selection, show)
+        })
     }
 
     fn each_report(
@@ -272,7 +289,11 @@ impl Store for DiskStore {
         selection: &Selection,
         show: &mut dyn FnMut(&Place<'_>, &[u8], u64),
     ) -> Result<(), StoreError> {
-        caught(&self.dir, || self.each_report_in(&self.read()?, (metric, version), selection, show))
+        caught(&self.dir, || {
+            let (txn, stream) = (self.read()?, (metric, version));
+            self.each_moved_report(&txn, stream, selection, show)?;
+            self.each_report_in(&txn, stream, selection, show)
+        })
     }
 }
 

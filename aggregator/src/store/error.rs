@@ -7,6 +7,7 @@ use deniable::MetricId;
 use thiserror::Error;
 
 use super::layout::FORMAT;
+use crate::lake::LakeError;
 
 /// A store that cannot be used.
 #[derive(Debug, Error)]
@@ -79,6 +80,21 @@ pub enum StoreError {
         /// Its version.
         version: u32,
     },
+    /// What is asked for was moved to a lake, which is not at hand.
+    #[error(
+        "the store in {} has moved {partition} to the lake at {place}: say where the lake is now with --lake", .dir.display()
+    )]
+    InLake {
+        /// The directory.
+        dir: PathBuf,
+        /// Metric, version and epoch.
+        partition: String,
+        /// Where the lake was.
+        place: String,
+    },
+    /// The lake failed.
+    #[error(transparent)]
+    Lake(Box<LakeError>),
     /// Something stored is not as it was written.
     #[error("the store in {} is damaged: {what} cannot be read; restore it from a copy", .dir.display())]
     Damaged {
@@ -103,4 +119,13 @@ pub enum StoreError {
         /// What the database said.
         source: Box<redb::Error>,
     },
+}
+
+impl From<LakeError> for StoreError {
+    fn from(error: LakeError) -> Self {
+        match error {
+            LakeError::Store(error) => error,
+            error => Self::Lake(Box::new(error)),
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The store on a disk that fails: any operation may be its last, and a power cut keeps any part of what was
 //! written since the last sync.
 
+mod lake;
+
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +15,7 @@ use redb::StorageBackend;
 use super::accepted::{Accepted, AcceptedSection};
 use super::disk::DiskStore;
 use super::layout::NO_TAGS;
-use super::{Outcome, Selection, Store};
+use super::{Outcome, Selection, Store, StoreError};
 use crate::catalog::Catalog;
 
 /// What fails, once the disk's operations are used up.

@@ -18,6 +18,9 @@
 //! | `volumes` | metric (text), version (u32), epoch (u32), source (text) | the reports of all its rows, u64; those with an improbable number of ones, u64 |
 //! | `aside` | metric (text), epoch (u32), source (text) | nothing |
 //!
+//! | `lake` | metric (text), version (u32), epoch (u32) | an epoch that is moving or moved to the lake, as JSON (text), see below |
+//! | `lake-place` | nothing | where the lake is, a URL (text) |
+//!
 //! A batch id lies in the table of its newest counted epoch e: S = ⌊e/16⌋ in decimal. The table is dropped when all
 //! its epochs are closed.
 //!
@@ -30,6 +33,9 @@
 //! `reports` holds what came to metrics that keep their reports, equal reports together, so that their order is gone.
 //! The same reports are in the rows.
 //!
+//! An epoch that is on its way to the lake is
+//! `{"state":"moving","counts":{"name":…,"rows":…,"reports":…},"reports":null}`, with a second object of that kind if its
+//! reports are kept. The state becomes `moved` in the transaction that drops its `rows` and `reports`; its totals stay.
 //! Volumes stay when the rows of an epoch go elsewhere: a source is compared with its own past.
 //!
 //! An entry of `aside` sets aside a source, if its metric is empty, and the epoch is 0 then; else an epoch of the metric,
@@ -80,6 +86,8 @@ pub(super) const COPY_FILE: &str = "store.redb.copy";
 /// A copy until it has been verified and becomes the database.
 pub(super) const RESTORED_FILE: &str = "store.redb.restored";
 
+/// Metric, version and epoch.
+pub(super) type EpochKey<'a> = (&'a str, u32, u32);
 /// Metric, version, epoch, source and tags.
 pub(super) type PlaceKey<'a> = (&'a str, u32, u32, &'a str, &'a str);
 /// Metric, version, epoch, source, tags and cohort.
@@ -96,6 +104,8 @@ pub(super) const ROWS: TableDefinition<'_, RowKey<'static>, &[u8]> = TableDefini
 pub(super) const TOTALS: TableDefinition<'_, PlaceKey<'static>, u64> = TableDefinition::new("totals-2");
 pub(super) const REPORTS: TableDefinition<'_, ReportKey<'static>, u64> = TableDefinition::new("reports");
 
+pub(super) const LAKE: TableDefinition<'_, EpochKey<'static>, &str> = TableDefinition::new("lake");
+pub(super) const LAKE_PLACE: TableDefinition<'_, (), &str> = TableDefinition::new("lake-place");
 /// Metric, version, epoch and source.
 pub(super) type CellKey<'a> = (&'a str, u32, u32, &'a str);
 

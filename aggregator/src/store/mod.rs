@@ -7,6 +7,8 @@
 //!
 //! The reports of a metric that the collector's file says `keep_reports` of are kept beside the sums, equal ones together.
 //!
+//! Closed epochs may be moved to a [lake](crate::lake); who reads the store reads them there.
+//!
 //! Invariants: a batch is counted as a whole and at most once, whatever crashes in between; a metric version is
 //! only ever counted under one set of parameters; nothing links the reports of a batch or tells their order.
 //! `layout` describes the bytes on disk. One process at a time holds a store.
@@ -141,8 +143,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// A [`StoreError`] if the transaction failed.
     fn take_back(&self, what: &Aside) -> Result<bool, StoreError>;
 
-    /// Shows each row of a metric version that a selection takes, in the order of their places. Each fits the parameters
-    /// of the version.
+    /// Shows each row of a metric version that a selection takes, in the order of their places, and first those that were
+    /// moved to a lake. Each fits the parameters of the version.
     ///
     /// # Errors
     /// As [`Store::params`].

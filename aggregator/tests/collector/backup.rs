@@ -115,7 +115,10 @@ fn a_copy_holds_all_that_the_store_holds() {
     // Another's file is left as it is.
     assert!(matches!(store.copy_to(&copy), Err(StoreError::Io { .. })));
     let verified = DiskStore::restore(&copy, &second).unwrap();
-    assert_eq!(verified, Verified { reports: 150, rows: verified.rows, kept: verified.kept, batch_ids: 50 });
+    assert_eq!(
+        verified,
+        Verified { reports: 150, rows: verified.rows, kept: verified.kept, moved: 0, batch_ids: 50 }
+    );
     let restored = DiskStore::open(&second).unwrap();
     exactly_once(&restored, 0..50).unwrap();
     assert_eq!(restored.streams().unwrap(), store.streams().unwrap());

@@ -10,8 +10,9 @@ use axum::http::{Request, StatusCode, header};
 use deniable::{DeviceSecret, Encoder, Epoch, Randomness, SystemEntropy, Value as Answered, WriteKey};
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::collect::{Access, Collector, Project, Settings, Token};
-use deniable_aggregator::guard::{Guard, Omitted, Survey, Volume, held, omitted, set_aside};
+use deniable_aggregator::guard::{Guard, Volume};
 use deniable_aggregator::store::{Accepted, Aside, DiskStore, MemoryStore, Registries, Selection, Store};
+use deniable_aggregator::survey::{Omitted, Survey, held, omitted, set_aside};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, send, text_of, under};

@@ -75,7 +75,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -494,4 +494,41 @@ fn a_body_that_says_it_has_ten_gigabytes_is_not_waited_for() {
     BufReader::new(stream).read_line(&mut line).unwrap();
     holds(&line, &["413"]);
     assert_eq!(Client::new().send(&collector.address, &batch(1, &planted(1))), Reply::Accepted);
+}
+
+#[test]
+fn projects_of_a_file_are_served_beside_each_other() {
+    let site = Site::new();
+    let dir = site.dir.path();
+    let mut file = String::new();
+    for (name, key) in [("shop", 1), ("blog", 2)] {
+        let key = WriteKey([key; 16]);
+        fs::write(dir.join(format!("{name}.keys")), format!("[[key]]\nname = \"app\"\nkey = \"{key}\"\n"))
+            .unwrap();
+        file += &format!(
+            "[projects.{name}]\nmetrics = \"metrics.toml\"\naccess = \"{name}.keys\"\nstore = \"{name}\"\n"
+        );
+    }
+    fs::write(dir.join("deniable.toml"), &file).unwrap();
+    let serve = || {
+        let mut command = deniable(&["serve", "--listen", "127.0.0.1:0", "--config"]);
+        command.arg(dir.join("deniable.toml"));
+        command
+    };
+    let collector = Collector::start(&mut serve());
+    for n in 0..10 {
+        let key = WriteKey([1 + n as u8 % 2; 16]);
+        let sent = Client::new().send(&collector.address, &under(key, batch(n, &planted(n))));
+        assert_eq!(sent, Reply::Accepted);
+    }
+    let url = format!("http://{}", collector.address);
+    let ready = |arguments: &[&str]| deniable(&["ready", &url]).args(arguments).output().unwrap();
+    assert!(ready(&[]).status.success() && ready(&["--project", "blog"]).status.success());
+    holds(&error_of(&ready(&["--project", "other"])), &["not ready", "404", "no project of that name"]);
+    collector.kill();
+    holds(&error_of(&ready(&[])), &["no collector answers"]);
+    exactly_once(&DiskStore::open(&dir.join("shop")).unwrap(), [0, 2, 4, 6, 8]).unwrap();
+    exactly_once(&DiskStore::open(&dir.join("blog")).unwrap(), [1, 3, 5, 7, 9]).unwrap();
+    fs::copy(dir.join("shop.keys"), dir.join("blog.keys")).unwrap();
+    holds(&error_of(&serve().output().unwrap()), &["blog and shop have a write key in common"]);
 }

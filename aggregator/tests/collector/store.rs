@@ -286,7 +286,7 @@ fn verify_finds_what_does_not_add_up() {
         drop(db);
         DiskStore::open(dir.path()).unwrap().verify()
     };
-    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, kept: 0, batch_ids: 2 });
+    assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, kept: 0, moved: 0, batch_ids: 2 });
     let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {
         let error = verify(change).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }) && error.to_string().contains(said), "{error}");
@@ -368,7 +368,7 @@ fn a_compacted_store_holds_nothing_of_earlier() {
     assert!(matches!(DiskStore::open(dir.path()), Err(StoreError::InUse { .. })));
     drop(store);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    let expected = Verified { reports: 3, rows: 2, kept: 0, batch_ids: 2 };
+    let expected = Verified { reports: 3, rows: 2, kept: 0, batch_ids: 2, moved: 0 };
     assert_eq!(DiskStore::open(dir.path()).unwrap().verify().unwrap(), expected);
 }
 

@@ -40,8 +40,8 @@
 //! assert!(core.ledger(after(25)).for_life.spent.get() >= 1.0 - 1e-6);
 //!
 //! // The program ends, and begins with what it stored.
-//! let mut core = Core::open(registry, options, Some(&disk), &mut SystemEntropy, after(26))?;
-//! assert_eq!(core.ledger(after(26)).reports, 1);
+//! let core = Core::open(registry, options, Some(&disk), &mut SystemEntropy, after(25))?;
+//! assert_eq!(core.ledger(after(25)).reports, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -90,7 +90,7 @@ pub enum Finished {
     Delivered {
         /// The reports that it counts.
         counted: u64,
-        /// The reports that it does not; [`Status::refused`](super::Status::refused) says why.
+        /// The reports that it does not; [`UploadStatus::refused`](super::UploadStatus::refused) says why.
         refused: u64,
     },
     /// The collector will never take it: its reports are dropped.

@@ -7,8 +7,7 @@ use thiserror::Error;
 
 use super::folder::FolderError;
 use super::http::{EndpointError, NetworkFault};
-use crate::EntropyError;
-use crate::client::{self, OptionsError};
+use crate::client;
 use crate::registry::CatalogError;
 
 /// A client that cannot be opened: what the program or its installer must put right. What only stands in the way of the state is no
@@ -22,32 +21,18 @@ pub enum OpenError {
     /// The endpoint or its certificates cannot be used.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// A setting is outside its range.
+    /// The client could not begin: a setting is outside its range, or the system has no randomness.
     #[error(transparent)]
-    Options(#[from] OptionsError),
+    Client(#[from] client::OpenError),
     /// The catalog that the program brings cannot be used.
     #[error("the catalog that the program brings cannot be used")]
     Catalog(#[from] CatalogError),
     /// There is no catalog yet, and the collector gave none.
     #[error("there is no catalog yet, and the collector gave none: {0}")]
     NoCatalog(CatalogFault),
-    /// The system has no randomness.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
     /// The system gave no threads.
     #[error("the system gave no thread for the client")]
     Threads(#[source] io::Error),
-}
-
-impl OpenError {
-    /// What a core says that was given no state, or one that it wrote.
-    pub(super) fn of_core(error: client::OpenError) -> Self {
-        match error {
-            client::OpenError::Entropy(error) => Self::Entropy(error),
-            client::OpenError::Options(error) => Self::Options(error),
-            _ => Self::Entropy(EntropyError { reason: "the client could not begin" }),
-        }
-    }
 }
 
 /// Why the collector's catalog is not had.

@@ -96,7 +96,7 @@ impl Beginning<'_> {
                 Err(FolderError::Newer { path: self.path.to_owned(), source }.into())
             }
             Err(client::OpenError::Unreadable { .. }) => Ok(Found::Damaged(bytes)),
-            Err(error) => Err(OpenError::of_core(error).into()),
+            Err(error) => Err(OpenError::from(error).into()),
         }
     }
 
@@ -106,7 +106,7 @@ impl Beginning<'_> {
     }
 
     fn fresh(&self) -> Result<Core, OpenError> {
-        self.open(None).map_err(OpenError::of_core)
+        Ok(self.open(None)?)
     }
 
     fn open(&self, stored: Option<&[u8]>) -> Result<Core, client::OpenError> {
@@ -115,8 +115,7 @@ impl Beginning<'_> {
 
     fn anew(&self, unreadable: &[u8]) -> Result<Core, OpenError> {
         let (registry, options) = (Arc::clone(&self.registry), self.options.clone());
-        Core::begin_anew(registry, options, unreadable, &mut SystemEntropy, self.now)
-            .map_err(OpenError::of_core)
+        Ok(Core::begin_anew(registry, options, unreadable, &mut SystemEntropy, self.now)?)
     }
 }
 

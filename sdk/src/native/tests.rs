@@ -129,6 +129,18 @@ fn handles_go_to_any_thread_and_the_last_one_closes() {
 }
 
 #[test]
+fn a_setting_outside_its_range_is_named() {
+    let (home, collector) = (tempfile::tempdir().unwrap(), Collector::counting());
+    let mut options = options(home.path(), &collector.url);
+    options.client.body_bytes = 1;
+    let error = NativeClient::open(options).unwrap_err();
+    assert!(
+        matches!(error, OpenError::Client(_)) && error.to_string().contains("body_bytes is 1"),
+        "{error}"
+    );
+}
+
+#[test]
 fn nothing_waits_for_a_collector_that_is_silent() {
     let (home, collector) = (tempfile::tempdir().unwrap(), Collector::new(|_, _| None));
     let client = NativeClient::open(options(home.path(), &collector.url)).unwrap();

@@ -6,9 +6,12 @@ use deniable::client::testing::{Fate, Kept, Step};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::world::{DAY, Fault, MINUTE, Op, Seen, run};
+use super::history::{Fault, Op, Seen};
+use super::world::run;
 
 const CASES: u32 = 300;
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![

@@ -289,7 +289,6 @@ fn check(population: &Population, units: u64) {
         }
     }
     let judged = crowd.judge(|_| {});
-    println!("{}: {} reports, {judged:?}", population.name, crowd.reports);
     assert!(judged.agrees() && judged.silent.is_empty(), "{}: {judged:?}", population.name);
     // Figures of answers that were mixed up must not pass.
     let twin = crowd.judge(|expected| {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use deniable::calendar::{Day, Moment, Timestamp};
-use deniable::client::testing::{Answered, Disk, Fate, Kept, Network, Step};
+use deniable::client::testing::{Answered, Disk, Fate, Network};
 use deniable::client::{
     Consent, Core, Finished, NextUpload, OpenError, Options, Refusals, Reply, Status, StorageError, Upload,
     stored_commit,
@@ -19,11 +19,11 @@ use deniable_aggregator::catalog::Catalog;
 use sha2::{Digest, Sha256};
 
 use super::collector::Collector;
+use super::history::{Fault, Op, Seen};
 
 /// The 14th of November 2023, a Tuesday, at 22:13.
 const BEGIN_MS: i64 = 1_700_000_000_000;
-pub(crate) const MINUTE: i64 = 60_000;
-pub(crate) const DAY: i64 = 86_400_000;
+const MINUTE: i64 = 60_000;
 const LABELS: [&str; 4] = ["a", "b", "c", "d"];
 
 const FIRST: &str = r#"
@@ -69,47 +69,6 @@ fn second() -> String {
     )
 }
 
-/// What happens.
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    Track,
-    Record(usize),
-    /// The clock moves, back if below 0.
-    Pass(i64),
-    /// The program writes what is due.
-    Write,
-    Flush,
-    /// The program sends what it may.
-    Send(Fate),
-    /// What the network held arrives.
-    Release,
-    /// Something answers in the collector's place.
-    Stranger(u16),
-    /// The next write crashes the machine.
-    CrashAfter(Step, Kept),
-    /// The program is killed, and started again.
-    Restart,
-    StorageFails(bool),
-    OptOut,
-    OptIn,
-    Reset,
-    Upgrade,
-}
-
-/// What is planted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    /// The host says that a commit is durable, and never wrote it.
-    CommitSkipped,
-    /// Reports are stored, their charges are not.
-    ChargeForgotten,
-    /// A batch that is sent again gets another id.
-    NewIdOnRetry,
-    /// A write does not wait for the disk.
-    SyncForgotten,
-}
-
 /// The entropy of a run.
 struct Seeded(Randomness);
 
@@ -124,34 +83,6 @@ impl Entropy for Seeded {
 
 /// A report as it left: its metric, version, the secret it was made under, its epoch, and its value.
 type Left = (String, u32, u64, u32, usize);
-
-/// What histories came to, so that none of it is never tried.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) left: u64,
-    pub(crate) collected: u64,
-    pub(crate) erased: u64,
-    pub(crate) too_old: u64,
-    pub(crate) refused: u64,
-    pub(crate) over_cap: u64,
-    pub(crate) resent: u64,
-    pub(crate) crashes: u64,
-    pub(crate) halved: u64,
-}
-
-impl Seen {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.left += other.left;
-        self.collected += other.collected;
-        self.erased += other.erased;
-        self.too_old += other.too_old;
-        self.refused += other.refused;
-        self.over_cap += other.over_cap;
-        self.resent += other.resent;
-        self.crashes += other.crashes;
-        self.halved += other.halved;
-    }
-}
 
 pub(crate) struct World {
     fault: Fault,

@@ -121,7 +121,7 @@ impl<'a> Sources<'a> {
         value
     }
 
-    /// As [`Sources::get_optional`], of a place on disk: in the file it is meant from the file's directory.
+    /// As [`Sources::get_optional`], of a place: in the file it is meant from the file's directory, unless it is a URL.
     pub(super) fn get_path(
         &mut self,
         key: Key<'_>,
@@ -129,7 +129,9 @@ impl<'a> Sources<'a> {
         default: Option<PathBuf>,
     ) -> Option<PathBuf> {
         let found = self.look(key, flag).map(|(path, origin)| match &origin {
-            Origin::Line(file, _) => (file.parent().unwrap_or(Path::new("")).join(path), origin),
+            Origin::Line(file, _) if !path.to_string_lossy().contains("://") => {
+                (file.parent().unwrap_or(Path::new("")).join(path), origin)
+            }
             _ => (path, origin),
         });
         let default = || default.map(|path| (path, Origin::Default));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::*;
 use crate::cli::init::SETTINGS;
@@ -136,6 +136,18 @@ fn projects_have_places_of_their_own() {
 }
 
 #[test]
+fn a_lake_is_a_place_beside_the_file_or_a_url() {
+    let lake = |words: &[&str], line: &str| {
+        let file = format!("store = \"s\"\n{line}");
+        resolve(words, &[], Some(&file)).unwrap().projects.remove(0).lake
+    };
+    assert_eq!(lake(&[], ""), None);
+    assert_eq!(lake(&[], "lake = \"lake\""), Some("etc/lake".into()));
+    assert_eq!(lake(&[], "lake = \"s3://bucket/lake\""), Some("s3://bucket/lake".into()));
+    assert_eq!(lake(&["--lake", "x"], "lake = \"lake\""), Some("x".into()));
+}
+
+#[test]
 fn without_keys_only_the_loopback_is_listened_on() {
     let message = resolve(&["--store", "s", "--listen", "0.0.0.0:1"], &[], None).unwrap_err().to_string();
     assert!(message.contains("0.0.0.0:1") && message.contains("--access"), "{message}");
@@ -172,4 +184,19 @@ fn the_first_file_has_every_setting_at_its_default() {
         .collect();
     let all = resolve(&[], &[], Some(&uncommented)).unwrap();
     assert!(all.told.iter().all(|told| matches!(told.origin, sources::Origin::Line(..))), "{:?}", all.told);
+}
+
+#[test]
+fn the_defaults_that_flags_tell_are_those_that_hold() {
+    let config = resolve(&["--store", "s"], &[], None).unwrap();
+    let mut found = 0;
+    for flag in Line::command().get_arguments() {
+        let help = flag.get_help().unwrap().to_string();
+        let Some((_, default)) = help.split_once("[default: ") else { continue };
+        let (default, name) = (default.trim_end_matches(']'), flag.get_id().as_str());
+        let told = config.told.iter().find(|told| told.key.rsplit('.').next() == Some(name)).unwrap();
+        assert_eq!(told.value.as_deref().unwrap().trim_matches('"'), default, "{name}");
+        found += 1;
+    }
+    assert_eq!(found, 6);
 }

@@ -107,7 +107,15 @@ impl Drop for Collector {
 
 /// Starts `deniable serve` and waits until it says where it listens.
 fn spawn(store: &Path, metrics: &Path, listen: &str) -> Result<(Child, BufReader<ChildStdout>, String)> {
-    let mut child = Command::new(std::env::current_exe().context("the demo's own program")?)
+    let mut command = Command::new(std::env::current_exe().context("the demo's own program")?);
+    // Settings of a collector of the user's own are not meant for this one, whose settings nobody wants to read.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DENIABLE_")) {
+        command.env_remove(name);
+    }
+    if std::env::var_os("RUST_LOG").is_none() {
+        command.env("RUST_LOG", "warn");
+    }
+    let mut child = command
         .arg("serve")
         .args(["--listen", listen])
         .args(["--store".as_ref(), store.as_os_str(), "--metrics".as_ref(), metrics.as_os_str()])

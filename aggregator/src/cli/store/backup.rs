@@ -20,15 +20,23 @@ const TOKEN: &str = "DENIABLE_TOKEN";
 /// stands in the variable DENIABLE_TOKEN; it says which project is meant.
 #[derive(Args)]
 pub(super) struct BackupArgs {
+    #[command(flatten)]
+    origin: Origin,
+    /// File to make; it must not exist
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+}
+
+/// What is copied.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Origin {
     /// Directory of the counts, if no collector is using it
-    #[arg(long, value_name = "DIR", required_unless_present = "from", conflicts_with = "from")]
+    #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// Where a running collector listens, as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     from: Option<String>,
-    /// File to make; it must not exist
-    #[arg(long, value_name = "FILE")]
-    to: PathBuf,
 }
 
 /// Makes a store of a backup, after it was verified.
@@ -49,7 +57,7 @@ pub(super) fn run(args: &BackupArgs, out: &mut impl Write) -> Result<()> {
     ensure!(!to.exists(), "{} exists: give the backup a name of its own", to.display());
     // Under its own name it is whole.
     let part = part(to)?;
-    let made = copy(args, &part).and_then(|()| {
+    let made = copy(&args.origin, &part).and_then(|()| {
         let verified = DiskStore::verify_copy(&part)?;
         fs::rename(&part, to).with_context(|| format!("cannot make {}", to.display()))?;
         Ok(verified)
@@ -72,8 +80,8 @@ fn part(to: &Path) -> Result<PathBuf> {
     Ok(to.with_file_name(name))
 }
 
-fn copy(args: &BackupArgs, part: &Path) -> Result<()> {
-    match (&args.store, &args.from) {
+fn copy(origin: &Origin, part: &Path) -> Result<()> {
+    match (&origin.store, &origin.from) {
         (Some(dir), _) => Ok(DiskStore::open(dir)?.copy_to(part)?),
         (None, Some(url)) => download(url, part),
         (None, None) => bail!("give --store or --from"),

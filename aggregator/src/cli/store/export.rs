@@ -9,6 +9,8 @@ use deniable::MetricId;
 use deniable_aggregator::store::{DiskStore, Place, Selection, Store, Sums, Tags};
 use serde::Serialize;
 
+use crate::cli::lake::{LakePlace, Opened};
+
 /// Writes all counts: a row for each metric, version, epoch, source, public tags and cohort.
 ///
 /// `source` is the name of the write key, `reports` how many there are, and `ones` in how many of them each bit was set.
@@ -18,6 +20,8 @@ pub(super) struct ExportArgs {
     /// Directory of the counts
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
+    #[command(flatten)]
+    place: LakePlace,
     /// How to write
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
@@ -52,7 +56,7 @@ impl<'a> Row<'a> {
 }
 
 pub(super) fn run(args: &ExportArgs, out: impl Write) -> Result<()> {
-    let store = DiskStore::open(&args.store)?;
+    let Opened { store, _runtime } = args.place.open(&args.store)?;
     let mut out = BufWriter::new(out);
     match args.format {
         Format::Csv => {

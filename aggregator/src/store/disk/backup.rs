@@ -14,7 +14,8 @@ use redb::{
 use super::super::StoreError;
 use super::super::boundary::caught;
 use super::super::layout::{
-    self, ASIDE, COPY_FILE, FILE, META, REGISTRIES, REPORTS, RESTORED_FILE, ROWS, STREAMS, TOTALS, VOLUMES,
+    self, ASIDE, COPY_FILE, FILE, LAKE, LAKE_PLACE, META, REGISTRIES, REPORTS, RESTORED_FILE, ROWS, STREAMS,
+    TOTALS, VOLUMES,
 };
 use super::{DiskStore, Verified, cannot_open};
 
@@ -124,6 +125,8 @@ fn copy_table(name: &str, from: &ReadTransaction, to: &WriteTransaction) -> Resu
         name if name == ROWS.name() => copy_entries(ROWS, from, to)?,
         name if name == TOTALS.name() => copy_entries(TOTALS, from, to)?,
         name if name == REPORTS.name() => copy_entries(REPORTS, from, to)?,
+        name if name == LAKE.name() => copy_entries(LAKE, from, to)?,
+        name if name == LAKE_PLACE.name() => copy_entries(LAKE_PLACE, from, to)?,
         name if name == VOLUMES.name() => copy_entries(VOLUMES, from, to)?,
         name if name == ASIDE.name() => copy_entries(ASIDE, from, to)?,
         name if layout::last_epoch(name).is_some() => copy_entries(layout::ids(name), from, to)?,

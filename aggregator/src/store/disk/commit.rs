@@ -17,7 +17,7 @@ use super::ids::Spans;
 use crate::catalog::{Catalog, Definition};
 use crate::guard::Volume;
 
-/// The reports of a place that arrived together: cohort and bits of each, sorted.
+/// The reports of a place that arrived together: cohort and bits of each, sorted by cohort, and by bits if they are kept.
 type Records<'a> = Vec<(u16, &'a [u8])>;
 
 impl DiskStore {
@@ -136,7 +136,11 @@ impl DiskStore {
                 return Err(self.other_parameters(definition));
             }
             let mut records: Records<'_> = sections.iter().flat_map(|section| section.records()).collect();
-            records.sort_unstable();
+            if definition.keeps_reports() {
+                records.sort_unstable();
+            } else {
+                records.sort_unstable_by_key(|&(cohort, _)| cohort);
+            }
             let place = (metric, version, epoch.0, source, tags);
             adder.add_total(self, place, records.len() as u64)?;
             let ones = definition.ones();

@@ -4,7 +4,8 @@ use redb::{ReadableTable, WriteTransaction};
 
 use super::super::StoreError;
 use super::super::layout::{
-    ASIDE, FORMAT, FORMAT_KEY, META, NO_TAGS, REGISTRIES, REPORTS, ROWS, TOTALS, VOLUMES, format_1,
+    ASIDE, FORMAT, FORMAT_KEY, LAKE, LAKE_PLACE, META, NO_TAGS, REGISTRIES, REPORTS, ROWS, TOTALS, VOLUMES,
+    format_1,
 };
 use super::DiskStore;
 
@@ -20,6 +21,8 @@ impl DiskStore {
             move_totals(&txn)?;
             txn.open_table(REGISTRIES)?;
             txn.open_table(REPORTS)?;
+            txn.open_table(LAKE)?;
+            txn.open_table(LAKE_PLACE)?;
             txn.open_table(ASIDE)?;
             txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
             Ok(txn.commit()?)

@@ -159,10 +159,10 @@ impl DiskStore {
 
 /// The tags that were read last: neighbours mostly have the same.
 #[derive(Default)]
-struct KnownTags(Option<(String, Tags)>);
+pub(super) struct KnownTags(Option<(String, Tags)>);
 
 impl KnownTags {
-    fn parse(&mut self, text: &str) -> Option<&Tags> {
+    pub(super) fn parse(&mut self, text: &str) -> Option<&Tags> {
         if self.0.as_ref().is_none_or(|(known, _)| known != text) {
             self.0 = Some((text.to_owned(), Tags::parse(text)?));
         }

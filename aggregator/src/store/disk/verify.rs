@@ -23,6 +23,8 @@ pub struct Verified {
     pub rows: u64,
     /// Those of the reports that are kept as such, too.
     pub kept: u64,
+    /// Reports that were moved to the lake, which this does not read.
+    pub moved: u64,
     /// Ids of batches that would be recognized.
     pub batch_ids: u64,
 }
@@ -74,12 +76,39 @@ impl DiskStore {
             }
         }
         self.verify_lengths(&txn, rows, different)?;
-        if self.totals_in(&txn)? != sums {
+        let mut totals = self.totals_in(&txn)?;
+        let moved = self.verify_moved(&txn, &mut totals)?;
+        if totals != sums {
             return Err(self.damaged("a total that is not the sum of its rows".into()));
         }
         self.verify_volumes(&txn, &sums)?;
         self.left_out_in(&txn)?;
-        Ok(Verified { reports: sums.values().sum(), rows, kept, batch_ids: self.batch_ids(&txn)? })
+        Ok(Verified { reports: sums.values().sum(), rows, kept, moved, batch_ids: self.batch_ids(&txn)? })
+    }
+
+    /// Takes the totals of moved epochs out of `totals`, compares them with what was moved, and returns their sum.
+    fn verify_moved(
+        &self,
+        txn: &ReadTransaction,
+        totals: &mut BTreeMap<Held, u64>,
+    ) -> Result<u64, StoreError> {
+        let mut all = 0;
+        for (partition, moved) in self.moves_in(txn)?.into_iter().filter(|(_, entry)| entry.is_moved()) {
+            let of = |(metric, version, epoch, ..): &Held| {
+                (metric, *version, *epoch) == (&partition.metric, partition.version, partition.epoch)
+            };
+            let mut held = 0;
+            totals.retain(|place, reports| {
+                let is_moved = of(place);
+                held += if is_moved { *reports } else { 0 };
+                !is_moved
+            });
+            if held != moved.counts.reports() {
+                return Err(self.damaged(format!("the total of {partition}, which was moved,")));
+            }
+            all += held;
+        }
+        Ok(all)
     }
 
     /// Compares the volume of each cell that has rows with their reports. Those of epochs that are elsewhere have none.

@@ -30,7 +30,7 @@ impl core::fmt::Debug for Commit {
 
 impl Core {
     /// The state to write, if it is time: reports, charges and consent at once, events when
-    /// [`Options::write_delay`] has passed, or at once if `urgent`. Forms the next batch. One commit is on its way at a time; tell
+    /// [`Options::write_delay`](super::super::Options::write_delay) has passed, or at once if `urgent`. Forms the next batch. One commit is on its way at a time; tell
     /// [`Core::committed`] or [`Core::commit_failed`] what became of it.
     pub fn commit(&mut self, now: Moment, urgent: bool) -> Option<Commit> {
         self.advance(now);
