@@ -45,7 +45,7 @@ impl Client {
             },
             8 => next_upload(core, from, to),
             9 => finish_upload(core, from, to),
-            10 => to.optional(core.wake_at(), |to, at| to.time(at)),
+            10 => to.optional(core.wake_at(), Answer::time),
             11 => take_catalog(core, from, to),
             12 => to.list(core.preview(moment(from)).iter(), write_preview),
             13 => write_ledger(to, &core.ledger(moment(from))),
@@ -75,7 +75,7 @@ impl Client {
         match opened {
             Ok(core) => self.core = Some(core),
             Err(OpenError::Unreadable { error: StateError::Newer { .. }, .. }) => {
-                to.refuse(Refusal::NewerState)
+                to.refuse(Refusal::NewerState);
             }
             Err(OpenError::Options(error)) => {
                 to.refuse(Refusal::OutOfRange);
@@ -182,7 +182,7 @@ fn turn(core: &mut Core, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
         3 => core.flush(now),
         4 => core.advance(now),
         5 => core.start_timer(name, now),
-        _ => return to.optional(core.stop_timer(name, now), |to, seconds| to.number(seconds)),
+        _ => return to.optional(core.stop_timer(name, now), Answer::number),
     }
     to.whole(0);
 }
@@ -291,7 +291,7 @@ fn write_status(to: &mut Answer<'_>, status: &Status) {
     to.whole(outcome);
     to.whole(code);
     to.whole(uploads.failures);
-    to.optional(uploads.retry_at, |to, at| to.time(at));
+    to.optional(uploads.retry_at, Answer::time);
     to.number(uploads.counted as f64);
     to.list(uploads.refused.iter(), |to, (reason, count)| {
         to.text(reason);
