@@ -126,6 +126,14 @@ pub enum DecodeError {
         /// The most values of a set.
         hashes: usize,
     },
+    /// Whole reports that speak against no share, so that their likelihood has no peak near the possible shares.
+    #[error(
+        "the likelihood of {reports} reports still rises where shares are impossible, so it bounds none of them: collect more, or decode their counts"
+    )]
+    Unbounded {
+        /// The reports.
+        reports: u64,
+    },
     /// More candidates than the likelihood of whole reports is worth.
     #[error(
         "{have} candidates are too many for the likelihood of whole reports, which takes {most}: decode their counts"

@@ -29,6 +29,9 @@ pub(super) const MAX_CANDIDATES: usize = 600;
 const GAP: f64 = 0.1;
 /// Different reports whose terms are added up on one core.
 const PART: usize = 1 << 14;
+/// The mean square of the relative change of a report's density beyond which the last step is not believed. From a peak it
+/// is about the number of shares over the number of reports; where no report speaks against a share, it is 1.
+const WIDEST_STEP: f64 = 0.25;
 /// Evaluations after which it is given up.
 const MAX_STEPS: usize = 20_000;
 
@@ -114,7 +117,7 @@ impl Reports {
 ///
 /// # Errors
 /// As [`decode`](super::decode), and [`DecodeError::Sets`] for sets of values, [`DecodeError::TooManyCandidates`] beyond
-/// 600.
+/// 600, [`DecodeError::Unbounded`] for so few reports that none speaks against some share.
 pub fn decode_reports(reports: &Reports, design: &Design, options: &Options) -> Result<Decoded, DecodeError> {
     let params = &reports.params;
     same_shape(params, "candidates", design.cohorts(), design.bits())?;
@@ -271,6 +274,10 @@ impl Mixture {
         // The step that keeps the sum, and the covariance in the plane of that sum.
         let along = inverse.column_sum();
         let step = &inverse * &score - &along * (along.dot(&score) / along.sum());
+        // In units of one report's density. A step this wide left what the second derivative knows of.
+        if step.dot(&score) > WIDEST_STEP * self.total {
+            return Err(DecodeError::Unbounded { reports: self.total as u64 });
+        }
         let covariance = &inverse - &along * along.transpose() / along.sum();
         let certainty = |i: usize| {
             let (of_population, share) = (covariance[(i, i)], peak[i]);

@@ -277,7 +277,7 @@ fn a_store_is_verified_and_compacted_when_no_collector_uses_it() {
     holds(&error_of(&care("verify")), &["another process"]);
     collector.kill();
     let said = String::from_utf8(care("verify").stdout).unwrap();
-    holds(&said, &["sound: 3 reports in 3 rows, 0 of them kept, 1 batch ids"]);
+    holds(&said, &["sound: 3 reports in 3 rows, 0 of them kept, 0 more in the lake, 1 batch ids"]);
     holds(&String::from_utf8(care("compact").stdout).unwrap(), &["bytes before"]);
     exactly_once(&DiskStore::open(&site.store()).unwrap(), [1]).unwrap();
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use deniable::Epoch;
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::store::{Aside, DiskStore, Outcome, Store, StoreError, Verified};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
 
 use crate::support::{
     Section, accepted, catalog, exactly_once, metric, of_epoch, planted, planted_counts, today,
@@ -130,8 +130,23 @@ pub(crate) fn dump(dir: &Path) -> Vec<Entry> {
     let ids: Vec<_> = names.extract_if(.., |name| name.starts_with("batches-")).collect();
     assert_eq!(
         names,
-        ["aside", "deniable", "registries", "reports", "rows", "streams", "totals-2", "volumes"]
+        [
+            "aside",
+            "deniable",
+            "lake",
+            "lake-place",
+            "registries",
+            "reports",
+            "rows",
+            "streams",
+            "totals-2",
+            "volumes"
+        ]
     );
+    for name in ["lake", "lake-place"] {
+        let table = txn.list_tables().unwrap().find(|table| table.name() == name).unwrap();
+        assert_eq!(txn.open_untyped_table(table).unwrap().len().unwrap(), 0, "{name}");
+    }
     let mut entries = Vec::new();
     for name in &ids {
         let batches = txn.open_table(TableDefinition::<&[u8; 16], ()>::new(name)).unwrap();
