@@ -83,13 +83,14 @@ fn one_bit_for_each_value_is_worth_its_counts() {
     assert!((0.91..=0.99).contains(&coverage), "{coverage}");
 }
 
-/// Reports that all hold the one value and nothing else: beyond a share of 1 they would be likelier still.
+/// Reports of one value and a little noise: beyond a share of 1 they would be likelier still.
 #[test]
 fn reports_that_speak_against_no_share_are_refused() {
     let params = Params::new(Encoding::Unary, 3, 1, 1, None, Response::nearest(0.001, 0.999).ok()).unwrap();
     let design = Design::of_names(&params, names(0..3)).unwrap();
     let mut reports = Reports::new(&params);
-    (0..300).for_each(|_| reports.add(0, &[1]).unwrap());
+    (0..290).for_each(|_| reports.add(0, &[0b001]).unwrap());
+    (0..5).for_each(|_| reports.add(0, &[0b011]).and_then(|()| reports.add(0, &[0b101])).unwrap());
     let refused = decode_reports(&reports, &design, &Options::default());
     assert!(matches!(refused, Err(DecodeError::Unbounded { reports: 300 })), "{refused:?}");
     assert!(decode(&params, &reports.counts(), &design, &Options::default()).is_ok());

@@ -1,4 +1,4 @@
-//! Typed wrappers of the events of registry 6efdd90119cd37d4.
+//! Typed wrappers of the events of registry 71b395cc60a2cdd0.
 //!
 //! Made by `deniable gen`: make it anew when the registry changes, and change nothing here.
 //!

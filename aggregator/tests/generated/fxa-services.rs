@@ -1,4 +1,4 @@
-//! Typed wrappers of the events of registry 556eeece6b8f5fa8.
+//! Typed wrappers of the events of registry d363739dbd0572b3.
 //!
 //! Made by `deniable gen`: make it anew when the registry changes, and change nothing here.
 //!

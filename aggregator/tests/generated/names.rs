@@ -1,4 +1,4 @@
-//! Typed wrappers of the events of registry 4309f86798f07144.
+//! Typed wrappers of the events of registry 9fb7648db954b5e6.
 //!
 //! Made by `deniable gen`: make it anew when the registry changes, and change nothing here.
 //!

@@ -1,4 +1,4 @@
-//! Typed wrappers of the events of registry dcd7f05b95eff19c.
+//! Typed wrappers of the events of registry 56fe1e2231d52725.
 //!
 //! Made by `deniable gen`: make it anew when the registry changes, and change nothing here.
 //!

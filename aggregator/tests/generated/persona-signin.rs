@@ -1,4 +1,4 @@
-//! Typed wrappers of the events of registry ddab5f31666aedd2.
+//! Typed wrappers of the events of registry c86b4707519fcc67.
 //!
 //! Made by `deniable gen`: make it anew when the registry changes, and change nothing here.
 //!

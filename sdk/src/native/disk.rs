@@ -34,8 +34,25 @@ pub(super) trait Files {
 #[derive(Debug)]
 pub(super) struct Disk {
     path: PathBuf,
-    /// Held for its lock, which ends with the process, however that ends.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// A locked file. The lock ends with the process, however that ends.
+#[derive(Debug)]
+struct Lock {
+    file: File,
+    /// Who took it.
+    process: u32,
+}
+
+impl Drop for Lock {
+    /// Gives the lock back, also where a program that was just begun holds a copy of the file for a moment. A copy of this
+    /// process has no say in it.
+    fn drop(&mut self) {
+        if std::process::id() == self.process {
+            let _ = self.file.unlock();
+        }
+    }
 }
 
 impl Disk {
@@ -47,7 +64,7 @@ impl Disk {
         if !marked && let Some(found) = any_name(path).map_err(unusable)? {
             return Err(FolderError::Foreign { path: path.to_owned(), found });
         }
-        let lock = take(path)?;
+        let lock = Lock { file: take(path)?, process: std::process::id() };
         let ours = owner::check(path).and_then(|()| owner::tighten(path).map_err(unusable));
         if ours.is_err() && !marked {
             // Nothing is left in what belongs to another.
