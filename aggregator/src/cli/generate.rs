@@ -41,8 +41,14 @@ pub(crate) fn run(args: &GenArgs) -> Result<()> {
         Lang::Ts => typescript(declared, hash),
         Lang::Rust => rust(declared, hash),
     };
+    let mut out = io::stdout().lock();
     match &args.out {
-        Some(path) => fs::write(path, text).with_context(|| format!("cannot write {}", path.display())),
-        None => Ok(io::stdout().lock().write_all(text.as_bytes())?),
+        Some(path) => {
+            fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            let events = declared.events.len();
+            writeln!(out, "{}: wrappers of {events} events of registry {hash}", path.display())?;
+        }
+        None => out.write_all(text.as_bytes())?,
     }
+    Ok(())
 }

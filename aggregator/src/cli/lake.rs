@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use deniable_aggregator::lake::{Kind, Lake, check, compact};
 use deniable_aggregator::store::DiskStore;
