@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod fuzz;
 pub mod node;
 pub mod workload;

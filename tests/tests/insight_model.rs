@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deniable::calendar::{Day, Moment, Timestamp};
-use deniable::insight::{Device, Event, Given, Property};
-use deniable::registry::{Metric, Registry};
+use deniable::insight::{Device, Event, Property};
+use deniable::registry::Registry;
 use deniable::{DeviceSecret, MetricId};
+use deniable_tests::answers::label;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -478,18 +479,6 @@ fn any_order(way: &[Seen]) -> String {
 fn day(moment: Moment) -> Day {
     let local = moment.at.as_millis() + i64::from(moment.offset_minutes) * 60_000;
     Day(u32::try_from(local.div_euclid(DAY_MS)).unwrap())
-}
-
-fn label(metric: &Metric, given: &Given) -> String {
-    match given {
-        Given::Choice(choice) => metric.labels()[*choice].clone(),
-        Given::Subset(set) => {
-            let names = metric.labels().iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
-            names.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join("+")
-        }
-        Given::Text(text) => text.clone(),
-        Given::Number(number) => format!("{number:?}"),
-    }
 }
 
 /// Runs both, and says where they differ.

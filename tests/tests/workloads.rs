@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deniable::calendar::{Moment, Timestamp};
-use deniable::insight::{Device, Event, Given, Property};
-use deniable::registry::{Metric, Registry};
+use deniable::insight::{Device, Event};
+use deniable::registry::Registry;
 use deniable::{DeviceSecret, MetricId};
 use deniable_aggregator::catalog::Catalog;
+use deniable_tests::answers::label;
 use deniable_tests::workload::{self, Draws, Person, Population, Unit};
 use serde_json::{Value, json};
 
@@ -30,18 +31,6 @@ fn registry(population: &Population) -> Arc<Registry> {
     Arc::new(Registry::from_catalog(&catalog.registry().catalog()).unwrap())
 }
 
-fn label(metric: &Metric, given: &Given) -> String {
-    match given {
-        Given::Choice(choice) => metric.labels()[*choice].clone(),
-        Given::Subset(set) => {
-            let names = metric.labels().iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
-            names.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join("+")
-        }
-        Given::Text(text) => text.clone(),
-        Given::Number(number) => format!("{number:?}"),
-    }
-}
-
 fn secret(unit: u64) -> DeviceSecret {
     let mut bytes = [7; 32];
     bytes[..8].copy_from_slice(&unit.to_le_bytes());
@@ -53,9 +42,7 @@ fn run(mut device: Device, person: &Person) -> Answers {
     let registry = Arc::clone(device.registry());
     let mut answers = Vec::new();
     for event in &person.events {
-        let read = |value: &'static str| value;
-        let properties: Vec<(&str, Property<'_>)> =
-            event.properties.iter().map(|(name, value)| (read(name), property(value))).collect();
+        let properties = event.read();
         let event_at = Moment::utc(Timestamp::from_millis(event.at_ms));
         answers
             .extend(device.track(&Event { name: event.name, properties: &properties, at: None }, event_at));
@@ -69,15 +56,6 @@ fn run(mut device: Device, person: &Person) -> Answers {
         by_metric.entry(answered.metric.to_string()).or_default().push(label(metric, &answered.given));
     }
     by_metric
-}
-
-fn property(value: &Value) -> Property<'_> {
-    match value {
-        Value::Bool(flag) => Property::Flag(*flag),
-        Value::Number(number) => Property::Number(number.as_f64().unwrap()),
-        Value::String(text) => Property::Text(text),
-        other => panic!("no property is {other}"),
-    }
 }
 
 /// Runs a population, checks every answer of every device, and hands on every person.

@@ -118,6 +118,19 @@ pub(crate) const REPORTS: TableDefinition<'_, ReportKey, u64> = TableDefinition:
 const VOLUMES: TableDefinition<'_, (&str, u32, u32, &str), (u64, u64)> = TableDefinition::new("volumes");
 const ASIDE: TableDefinition<'_, (&str, u32, &str), ()> = TableDefinition::new("aside");
 
+/// Verifies a store that was changed behind its back.
+pub(crate) fn verify_changed(
+    dir: &Path,
+    change: &dyn Fn(&redb::WriteTransaction),
+) -> Result<Verified, StoreError> {
+    let db = Database::open(dir.join("store.redb")).unwrap();
+    let txn = db.begin_write().unwrap();
+    change(&txn);
+    txn.commit().unwrap();
+    drop(db);
+    DiskStore::open(dir).unwrap().verify()
+}
+
 /// A key and its value, as they lie in a table.
 pub(crate) type Entry = (String, Vec<u8>);
 
@@ -294,12 +307,7 @@ fn verify_finds_what_does_not_add_up() {
         let store = open(dir.path());
         store.commit(&[accepted(1, &planted(1)), accepted(2, &planted(2))], ALL).unwrap();
         drop(store);
-        let db = Database::open(dir.path().join("store.redb")).unwrap();
-        let txn = db.begin_write().unwrap();
-        change(&txn);
-        txn.commit().unwrap();
-        drop(db);
-        DiskStore::open(dir.path()).unwrap().verify()
+        verify_changed(dir.path(), change)
     };
     assert_eq!(verify(&|_| ()).unwrap(), Verified { reports: 6, rows: 5, kept: 0, moved: 0, batch_ids: 2 });
     let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {

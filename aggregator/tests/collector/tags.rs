@@ -13,11 +13,11 @@ use deniable_aggregator::store::{
     Accepted, Aside, DiskStore, MemoryStore, Outcome, Reason, Registries, Selection, Store, StoreError, Tags,
 };
 
-use redb::{Database, TableDefinition};
+use redb::TableDefinition;
 use serde_json::json;
 
 use crate::http::{post, send, under as sent_under};
-use crate::store::{REPORTS, dump};
+use crate::store::{REPORTS, dump, verify_changed};
 use crate::support::{Choices, Section, batch, check, metric, today};
 
 /// Two metrics that everybody answers under tags, and one beside which nothing is shown.
@@ -383,12 +383,7 @@ fn verify_finds_kept_reports_that_are_not_in_the_rows_and_catalogs_that_are_not_
         let accepted = check(&body, &catalog, &Registries::default(), "").accepted;
         store.commit(&[accepted], Epoch(0)).unwrap();
         drop(store);
-        let db = Database::open(dir.path().join("store.redb")).unwrap();
-        let txn = db.begin_write().unwrap();
-        change(&txn);
-        txn.commit().unwrap();
-        drop(db);
-        DiskStore::open(dir.path()).unwrap().verify()
+        verify_changed(dir.path(), change)
     };
     assert_eq!(verify(&|_| ()).unwrap().kept, 3);
     let damaged = |change: &dyn Fn(&redb::WriteTransaction), said: &str| {

@@ -12,6 +12,7 @@ mod persona;
 use std::collections::BTreeMap;
 
 use deniable::calendar::{Day, Moment, Timestamp};
+use deniable::insight::Property;
 use serde_json::Value;
 
 pub use self::draw::{Draws, Unit, Workload};
@@ -25,6 +26,21 @@ pub struct Emitted {
     pub at_ms: i64,
     /// Its properties.
     pub properties: Vec<(&'static str, Value)>,
+}
+
+impl Emitted {
+    /// Its properties as a device is told of them.
+    pub fn read(&self) -> Vec<(&'static str, Property<'_>)> {
+        let property = |value| match value {
+            &Value::Bool(flag) => Property::Flag(flag),
+            Value::Number(number) => {
+                Property::Number(number.as_f64().expect("numbers of workloads are doubles"))
+            }
+            Value::String(text) => Property::Text(text),
+            other => panic!("no property is {other}"),
+        };
+        self.properties.iter().map(|(name, value)| (*name, property(value))).collect()
+    }
 }
 
 /// One device of a population: what happens on it, and what it should answer.

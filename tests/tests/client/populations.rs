@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use deniable::calendar::{Day, Moment, Timestamp};
 use deniable::client::{Consent, Core, Finished, NextUpload, Options};
-use deniable::insight::Property;
 use deniable::registry::{Declared, Every, Kind, Metric, Registry};
 use deniable::{Batch, Entropy, EntropyError, Epoch, MetricId};
 use deniable_aggregator::catalog::Catalog;
@@ -19,7 +18,7 @@ use deniable_aggregator::decode::{self, DecodeError, Decoded, Design, decode};
 use deniable_tests::workload::{self, Draws, Person, Population, Unit};
 use rand::rngs::ChaCha12Rng;
 use rand::{Rng, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::collector::Collector;
 
@@ -97,8 +96,7 @@ impl Crowd {
         let core = open(&self.registry, entropy, person.install);
         let mut reporter = Reporter { core, crowd: self, person };
         for event in &person.events {
-            let properties: Vec<(&str, Property<'_>)> =
-                event.properties.iter().map(|(name, value)| (*name, property(value))).collect();
+            let properties = event.read();
             let now = Moment::utc(Timestamp::from_millis(event.at_ms));
             reporter.core.track(event.name, &properties, now);
             reporter.work(now);
@@ -265,15 +263,6 @@ impl Judged {
     fn agrees(&self) -> bool {
         let n = self.figures as f64;
         self.worst < 5.0 && self.inside as f64 > 0.95 * n - 4.0 * (0.95 * 0.05 * n).sqrt()
-    }
-}
-
-fn property(value: &Value) -> Property<'_> {
-    match value {
-        Value::Bool(flag) => Property::Flag(*flag),
-        Value::Number(number) => Property::Number(number.as_f64().unwrap()),
-        Value::String(text) => Property::Text(text),
-        other => panic!("no property is {other}"),
     }
 }
 
