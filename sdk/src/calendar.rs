@@ -9,6 +9,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use crate::binary::{Binary, Reader, Writer, binary};
 use crate::metric::Epoch;
 
 /// Milliseconds of a day.
@@ -149,6 +150,29 @@ impl FromStr for Day {
         let mut next = || parts.next().ok_or(NoDate)?;
         let (year, month, day) = (next()?, next()?, next()?);
         Self::from_civil(year, month, day).ok_or(NoDate)
+    }
+}
+
+impl Binary for Timestamp {
+    fn write(&self, to: &mut Writer<'_>) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        i64::read(from).into()
+    }
+}
+
+binary!(struct Moment { at, offset_minutes });
+
+impl Binary for Day {
+    fn write(&self, to: &mut Writer<'_>) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        // The last day of the year 9999, so that no arithmetic on days overflows.
+        Self(u32::read(from).min(2_932_896))
     }
 }
 

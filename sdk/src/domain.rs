@@ -23,19 +23,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
-
+use crate::binary::{Binary, Reader, Writer, binary};
 use crate::choose::{Answers, MAX_SET};
 use crate::encoder::{MAX_VALUE_BYTES, Value};
 use crate::params::MAX_BITS;
 use crate::probability::Probability;
 
 /// What the answers to a question can be. It cannot be built unsound.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Kind")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Domain(Kind);
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 enum Kind {
     Flag,
     Labels { names: Box<[String]>, other: Other },
@@ -46,12 +44,33 @@ enum Kind {
 }
 
 /// What becomes of a label that is not in the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Other {
     /// It counts as one further value, the last.
     Counted,
     /// It is refused.
     Refused,
+}
+
+binary!(enum Other { 0 Counted, 1 Refused });
+binary!(enum Kind {
+    0 Flag,
+    1 Labels { names, other },
+    2 Histogram { edges },
+    3 Mean { low, high, nothing },
+    4 Set { names },
+    5 Text,
+});
+
+impl Binary for Domain {
+    fn write(&self, to: &mut Writer<'_>) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        let domain = Kind::read(from).try_into().ok();
+        from.or_fail(domain, Self::flag())
+    }
 }
 
 /// Where a device rounds the numbers of a mean: uniform over devices, and the same for ever on each.

@@ -24,6 +24,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "native"))]
 extern crate std;
 
+mod binary;
 mod bloom;
 pub mod calendar;
 mod choose;
@@ -47,6 +48,7 @@ pub mod rappor;
 pub mod registry;
 mod report;
 mod response;
+mod sorted;
 
 pub use bloom::bloom_bits;
 pub use choose::{Answers, MAX_SET};

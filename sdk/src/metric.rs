@@ -6,6 +6,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::binary::{Binary, Reader, Writer, binary};
 use crate::params::{Encoding, Fingerprint, Params};
 
 /// The most bytes in the name of a metric.
@@ -48,6 +49,17 @@ impl TryFrom<String> for MetricId {
     }
 }
 
+impl Binary for MetricId {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.counted(self.as_str().as_bytes());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        let id = Self::new(from.text()).ok();
+        from.or_fail(id, Self(Box::default()))
+    }
+}
+
 /// A name that no metric can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -68,6 +80,8 @@ pub enum MetricError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u32);
+
+binary!(struct Epoch { 0 });
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

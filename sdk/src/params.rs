@@ -9,6 +9,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::binary::{Binary, Reader, Writer, binary};
 use crate::privacy::{Channel, Epsilon};
 use crate::probability::{Probability, ProbabilityError};
 
@@ -60,6 +61,10 @@ impl Response {
     /// [`ParamsError::NoInformation`] unless `zero` is below `one`.
     pub fn new(zero: Probability, one: Probability) -> Result<Self, ParamsError> {
         if zero < one { Ok(Self { zero, one }) } else { Err(ParamsError::NoInformation { zero, one }) }
+    }
+
+    fn from_numerators(zero: u64, one: u64) -> Result<Self, ParamsError> {
+        Self::new(Probability::from_numerator(zero)?, Probability::from_numerator(one)?)
     }
 
     /// Makes the stage from the multiples of 2⁻³² nearest to the numbers given.
@@ -344,6 +349,32 @@ pub enum ParamsError {
         /// The number of values.
         bits: usize,
     },
+}
+
+binary!(enum Encoding { 0 Direct, 1 Unary, 2 Bloom });
+
+/// Its shape, then the numerators of both stages.
+impl Binary for Params {
+    fn write(&self, to: &mut Writer<'_>) {
+        self.encoding.write(to);
+        [self.bits(), self.hashes(), self.cohorts()].iter().for_each(|number| number.write(to));
+        for stage in [self.permanent, self.instantaneous] {
+            stage.map(|stage| (stage.zero.numerator(), stage.one.numerator())).write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        let encoding = Binary::read(from);
+        let [bits, hashes, cohorts] = core::array::from_fn(|_| Binary::read(from));
+        let [permanent, instantaneous] = core::array::from_fn(|_| {
+            let numerators: Option<(u64, u64)> = Binary::read(from);
+            let stage = numerators.map(|(zero, one)| Response::from_numerators(zero, one)).transpose();
+            from.or_fail(stage.ok(), None)
+        });
+        let params = Self::new(encoding, bits, hashes, cohorts, permanent, instantaneous).ok();
+        let nothing = Self { encoding, bits: 0, hashes: 0, cohorts: 0, permanent, instantaneous };
+        from.or_fail(params, nothing)
+    }
 }
 
 #[derive(Deserialize)]

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<()> {
 }
 
 /// What all metrics cost together, and the groups that this makes.
-fn tell_rotation(rotation: &Rotation, caps: Privacy, out: &mut dyn Write) -> io::Result<()> {
+fn tell_rotation(rotation: Rotation<'_>, caps: Privacy, out: &mut dyn Write) -> io::Result<()> {
     let everything = rotation.everything();
     writeln!(
         out,

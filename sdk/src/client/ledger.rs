@@ -22,16 +22,16 @@
 //! The weeks are those of the device's clock. The last [`MAX_SPANS`] with reports are kept apart; older ones are added up as if they
 //! were one, so that a clock that runs back finds at least what was spent.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::mem;
 
-use serde::{Deserialize, Serialize};
-
+use crate::binary::{Binary, Reader, Writer, binary};
 use crate::calendar::Day;
 use crate::metric::{MetricId, Stream};
 use crate::params::Params;
 use crate::privacy::Epsilon;
-use crate::registry::{Metric, Privacy, Registry, Stated};
+use crate::registry::{Metric, Privacy, Registry};
+use crate::sorted::Sorted;
 
 /// How many weeks an account keeps apart: those of the epochs that a collector takes by default, and one ahead.
 pub(super) const MAX_SPANS: usize = 8;
@@ -40,19 +40,19 @@ pub(super) const MAX_SPANS: usize = 8;
 const SLACK: f64 = 1e-9;
 
 /// Reports by the name of their signal pattern.
-type Counts = BTreeMap<u64, u32>;
+type Counts = Sorted<u64, u32>;
 
 /// All that was ever spent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Ledger {
-    accounts: BTreeMap<AccountKey, Account>,
+    accounts: Sorted<AccountKey, Account>,
     /// What metrics cost that are no longer asked.
     closed: Closed,
     /// How often a stored state was lost with all that it knew of charges.
     lost_states: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct AccountKey {
     metric: MetricId,
     version: u32,
@@ -66,9 +66,9 @@ impl AccountKey {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 struct Account {
-    params: Stated,
+    params: Params,
     /// The loss under secrets that are no more.
     past: f64,
     counts: Counts,
@@ -82,18 +82,34 @@ struct Account {
 }
 
 /// The weeks from one Monday to another, and what was spent in them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 struct Span<T> {
     from: Day,
     to: Day,
     spent: T,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Closed {
     lifetime: f64,
     weeks: Vec<Span<f64>>,
     reports: u64,
+}
+
+binary!(struct Ledger { accounts, closed, lost_states });
+binary!(struct AccountKey { metric, version, fingerprint });
+binary!(struct Account { params, past, counts, stopped, weeks, stopped_weeks, reports, refused });
+binary!(struct Closed { lifetime, weeks, reports });
+
+impl<T: Binary> Binary for Span<T> {
+    fn write(&self, to: &mut Writer<'_>) {
+        (self.from, self.to).write(to);
+        self.spent.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        Self { from: Binary::read(from), to: Binary::read(from), spent: Binary::read(from) }
+    }
 }
 
 /// Why a report may not be made.
@@ -212,17 +228,18 @@ impl Ledger {
         week: Day,
     ) -> Result<(), Cap> {
         let key = AccountKey::new(&metric.stream());
-        let mut account = self.accounts.remove(&key).unwrap_or_else(|| Account::new(*metric.params()));
+        let unspent = || Account::new(*metric.params());
+        let mut account = mem::replace(self.accounts.get_or_insert(key.clone(), unspent), unspent());
         let outcome = self.may_charge(budget, metric, &account, pattern, week);
         match outcome {
             Ok(()) => account.charge(pattern, week),
             Err(cap) => account.refuse(cap, week),
         }
-        self.accounts.insert(key, account);
+        *self.accounts.get_or_insert(key, unspent) = account;
         outcome
     }
 
-    /// Decides for an account that was taken out.
+    /// Decides for an account in whose place an unspent one stands.
     fn may_charge(
         &self,
         budget: &Budget<'_>,
@@ -250,7 +267,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether this metric may come to have cost `mine`, whose account was taken out.
+    /// Whether this metric may come to have cost `mine`, in whose place an unspent account stands.
     fn fits(&self, budget: &Budget<'_>, metric: &Metric, mine: Epsilon, period: Period) -> bool {
         let cap = budget.cap(period) + SLACK;
         let spent = mine.plus(self.spent(period));
@@ -291,7 +308,7 @@ impl Ledger {
         let asked: Vec<AccountKey> =
             registry.metrics().map(|metric| AccountKey::new(&metric.stream())).collect();
         let closed = &mut self.closed;
-        self.accounts.retain(|key, account| {
+        self.accounts.retain(|(key, account)| {
             let stays = asked.contains(key);
             if !stays {
                 closed.take(account);
@@ -335,9 +352,9 @@ impl Ledger {
 impl Account {
     fn new(params: Params) -> Self {
         Self {
-            params: Stated(params),
+            params,
             past: 0.0,
-            counts: Counts::new(),
+            counts: Counts::default(),
             stopped: false,
             weeks: Vec::new(),
             stopped_weeks: Vec::new(),
@@ -371,8 +388,7 @@ impl Account {
     }
 
     fn spent(&self, period: Period) -> Epsilon {
-        let Stated(params) = &self.params;
-        let cost = |counts: &Counts| params.epsilon_of_values(counts.values().map(|&n| n.into()));
+        let cost = |counts: &Counts| self.params.epsilon_of_values(counts.values().map(|&n| n.into()));
         match period {
             Period::Life => Epsilon::stored(self.past).plus(cost(&self.counts)),
             Period::Week(week) => find(&self.weeks, week).map_or(Epsilon::ZERO, cost),
@@ -389,23 +405,23 @@ impl Closed {
     }
 
     fn take(&mut self, account: &Account) {
-        let add = |sum: &mut f64, loss: f64| *sum = Epsilon::stored(*sum).plus(Epsilon::stored(loss)).get();
+        let add = |sum: &mut f64, loss: &f64| *sum = Epsilon::stored(*sum).plus(Epsilon::stored(*loss)).get();
         self.reports += account.reports;
-        add(&mut self.lifetime, account.spent(Period::Life).get());
+        add(&mut self.lifetime, &account.spent(Period::Life).get());
         for Span { from, to, .. } in &account.weeks {
             let spent = account.spent(Period::Week(*from)).get();
-            add(span_of(&mut self.weeks, *from, *to, add), spent);
+            add(span_of(&mut self.weeks, *from, *to, add), &spent);
         }
     }
 }
 
 fn count(counts: &mut Counts, pattern: u64, reports: u32) {
-    let counted = counts.entry(pattern).or_default();
+    let counted = counts.get_or_insert(pattern, || 0);
     *counted = counted.saturating_add(reports);
 }
 
-fn merge_counts(counts: &mut Counts, other: Counts) {
-    other.into_iter().for_each(|(pattern, reports)| count(counts, pattern, reports));
+fn merge_counts(counts: &mut Counts, other: &Counts) {
+    other.iter().for_each(|(pattern, reports)| count(counts, *pattern, *reports));
 }
 
 fn find<T>(spans: &[Span<T>], week: Day) -> Option<&T> {
@@ -413,20 +429,20 @@ fn find<T>(spans: &[Span<T>], week: Day) -> Option<&T> {
 }
 
 /// What was spent in the span that holds these weeks; spans that overlap become one, and so do the oldest two of too many.
-fn span_of<T: Default>(spans: &mut Vec<Span<T>>, from: Day, to: Day, merge: impl Fn(&mut T, T)) -> &mut T {
+fn span_of<T: Default>(spans: &mut Vec<Span<T>>, from: Day, to: Day, merge: impl Fn(&mut T, &T)) -> &mut T {
     let mut span = Span { from, to, spent: T::default() };
-    let join = |span: &mut Span<T>, other: Span<T>| {
+    let join = |span: &mut Span<T>, other: &Span<T>| {
         (span.from, span.to) = (span.from.min(other.from), span.to.max(other.to));
-        merge(&mut span.spent, other.spent);
+        merge(&mut span.spent, &other.spent);
     };
     while let Some(place) = spans.iter().position(|other| other.from <= span.to && span.from <= other.to) {
-        join(&mut span, spans.remove(place));
+        join(&mut span, &spans.remove(place));
     }
     let mut place = spans.partition_point(|other| other.to < span.from);
     spans.insert(place, span);
     if spans.len() > MAX_SPANS {
         let oldest = spans.remove(0);
-        join(&mut spans[0], oldest);
+        join(&mut spans[0], &oldest);
         place = place.saturating_sub(1);
     }
     &mut spans[place].spent

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::binary::binary;
 use crate::report::{MAX_BATCH_BYTES, WriteKey};
 
 /// What a program decides about its client. Every setting has a default that suits most.
@@ -74,7 +75,7 @@ pub struct OptionsError {
 }
 
 /// Whether the person has agreed that answers are kept and reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Consent {
     /// Nobody was asked yet. Nothing is kept and nothing reported.
     Pending,
@@ -83,3 +84,5 @@ pub enum Consent {
     /// No, or no longer. What was kept is erased and nothing is reported.
     Withdrawn,
 }
+
+binary!(enum Consent { 0 Pending, 1 Given, 2 Withdrawn });

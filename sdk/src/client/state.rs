@@ -9,9 +9,9 @@
 //! | 1 | version, 1 |
 //! | 4 | length of the whole, in bytes |
 //! | 4 | length L of the ledger |
-//! | L | the ledger and what the person said of consent, in the postcard format |
+//! | L | the ledger and what the person said of consent, in [binary form](crate::binary) |
 //! | 8 | the first bytes of the SHA-256 of all before |
-//! | … | the rest in the postcard format: number of the commit, secret, device, queue, counters, catalog |
+//! | … | the rest in binary form: number of the commit, secret, device, queue, counters, catalog |
 //! | 8 | the first bytes of the SHA-256 of all before |
 //!
 //! The device has the format of [`Device::store`](crate::insight::Device::store) and is an own document in this one. The ledger stands
@@ -21,12 +21,10 @@
 //! current one, as the fixture in the tests keeps on showing.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -34,6 +32,7 @@ use super::ledger::Ledger;
 use super::options::{Consent, OptionsError};
 use super::queue::StoredQueue;
 use super::status::{Dropped, Refusals};
+use crate::binary::{self, Binary, Writer, binary};
 use crate::entropy::EntropyError;
 use crate::registry::RegistryHash;
 
@@ -44,7 +43,7 @@ const CHECK_BYTES: usize = 8;
 const HEAD_BYTES: usize = 4 + 1 + 4 + 4;
 
 /// What outlives damage to the rest.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default)]
 pub(super) struct Front {
     pub(super) ledger: Ledger,
     /// What the person said, if anybody asked.
@@ -52,7 +51,6 @@ pub(super) struct Front {
 }
 
 /// The rest.
-#[derive(Serialize, Deserialize)]
 pub(super) struct Stored {
     pub(super) commit: u64,
     pub(super) secret: [u8; 32],
@@ -62,6 +60,11 @@ pub(super) struct Stored {
     pub(super) catalog: Option<StoredCatalog>,
 }
 
+binary!(struct Front { ledger, decided });
+binary!(struct Stored { commit, secret, device, queue, counts, catalog });
+binary!(struct StoredCatalog { brought, catalog });
+binary!(struct Counts { dropped, refusals, counted, refused });
+
 impl Drop for Stored {
     fn drop(&mut self) {
         self.secret.zeroize();
@@ -70,7 +73,7 @@ impl Drop for Stored {
 }
 
 /// A catalog that was received, and the name of the registry that the program itself brought then.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 pub(super) struct StoredCatalog {
     pub(super) brought: Vec<u8>,
     pub(super) catalog: Vec<u8>,
@@ -87,29 +90,27 @@ impl StoredCatalog {
 }
 
 /// What is counted for ever.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Counts {
     pub(super) dropped: Dropped,
     pub(super) refusals: Refusals,
     pub(super) counted: u64,
-    pub(super) refused: BTreeMap<String, u64>,
+    pub(super) refused: Vec<(String, u64)>,
 }
 
 /// The bytes of a state. They hold the secret, and are wiped from memory when dropped.
 pub(super) fn write(front: &Front, stored: &Stored) -> Zeroizing<Vec<u8>> {
-    const PLAIN: &str = "plain data has a binary form";
-    let ledger = postcard::to_allocvec(front).expect(PLAIN);
-    let rest = Zeroizing::new(postcard::to_allocvec(stored).expect(PLAIN));
-    let whole = HEAD_BYTES + ledger.len() + rest.len() + 2 * CHECK_BYTES;
+    let (ledger, rest) = (binary::size(|to| front.write(to)), binary::size(|to| stored.write(to)));
+    let whole = HEAD_BYTES + ledger + rest + 2 * CHECK_BYTES;
     let mut bytes = Zeroizing::new(Vec::with_capacity(whole));
     bytes.extend(MAGIC);
     bytes.push(FORMAT);
     bytes.extend((whole as u32).to_le_bytes());
-    bytes.extend((ledger.len() as u32).to_le_bytes());
-    bytes.extend(ledger);
+    bytes.extend((ledger as u32).to_le_bytes());
+    front.write(&mut Writer::new(&mut bytes));
     let sum = check(&bytes);
     bytes.extend(sum);
-    bytes.extend_from_slice(&rest);
+    stored.write(&mut Writer::new(&mut bytes));
     let sum = check(&bytes);
     bytes.extend(sum);
     bytes
@@ -123,10 +124,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Front, Stored), StateError> {
     }
     let front = front(bytes, &head).ok_or(StateError::Corrupt)?;
     let rest = checked(bytes).and_then(|bytes| bytes.get(head.rest..)).ok_or(StateError::Corrupt)?;
-    match postcard::take_from_bytes(rest) {
-        Ok((stored, [])) => Ok((front, stored)),
-        _ => Err(StateError::Corrupt),
-    }
+    let stored = binary::read(rest).ok_or(StateError::Corrupt)?;
+    Ok((front, stored))
 }
 
 /// What was spent and said, from a state whose rest may be damaged or cut off.
@@ -160,10 +159,7 @@ fn head(bytes: &[u8]) -> Result<Head, StateError> {
 
 fn front(bytes: &[u8], head: &Head) -> Option<Front> {
     let front = checked(bytes.get(..head.rest)?)?.get(HEAD_BYTES..)?;
-    match postcard::take_from_bytes(front) {
-        Ok((front, [])) => Some(front),
-        _ => None,
-    }
+    binary::read(front)
 }
 
 /// The bytes before the checksum that ends them, if it is theirs.

@@ -1,13 +1,12 @@
 //! What a program can learn of its client: what it holds, what it lost, and what stands in its way.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
-
-use serde::{Deserialize, Serialize};
+use alloc::vec::Vec;
 
 use super::answer::Outcome;
 use super::options::Consent;
 use super::state::StateError;
+use crate::binary::binary;
 use crate::calendar::Timestamp;
 use crate::insight::Counters;
 use crate::registry::{CatalogError, RegistryHash};
@@ -118,14 +117,14 @@ pub struct UploadStatus {
     /// Reports that the collector counts, ever.
     pub counted: u64,
     /// Reports that the collector refused, ever, by its reason. At most [`MAX_REASONS`] reasons are kept apart.
-    pub refused: BTreeMap<String, u64>,
+    pub refused: Vec<(String, u64)>,
 }
 
 /// How many reasons of refusal are kept apart; the rest is `other`.
 pub const MAX_REASONS: usize = 16;
 
 /// Reports that were made but will not be counted, ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// They were older than [`Options::max_age_days`](super::Options::max_age_days).
     pub too_old: u64,
@@ -139,8 +138,10 @@ pub struct Dropped {
     pub erased: u64,
 }
 
+binary!(struct Dropped { too_old, no_room, too_large, uncertain, erased });
+
 /// Answers that did not become reports, and calls that were not taken, ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
     /// Calls without consent.
     pub no_consent: u64,
@@ -161,3 +162,5 @@ pub struct Refusals {
     /// Properties beyond [`MAX_PROPERTIES`](super::MAX_PROPERTIES) of one event.
     pub too_many_properties: u64,
 }
+
+binary!(struct Refusals { no_consent, clock_not_set, week_spent, life_spent, expired, not_asked, not_rotated_in, unfit, too_many_properties });

@@ -1,5 +1,6 @@
 //! The status as JSON. Its names are part of the interface and stay as they are.
 
+use std::collections::BTreeMap;
 use std::prelude::v1::*;
 
 use serde::Serialize;
@@ -21,7 +22,7 @@ struct View<'a> {
     waiting: u64,
     on_the_way: u64,
     counted: u64,
-    refused: &'a std::collections::BTreeMap<String, u64>,
+    refused: BTreeMap<&'a str, u64>,
     /// Made, but not to be counted any more.
     dropped: u64,
     last_upload: Option<&'static str>,
@@ -53,7 +54,7 @@ pub(super) fn json(status: &Status) -> String {
         waiting: client.waiting,
         on_the_way: client.on_the_way,
         counted: client.uploads.counted,
-        refused: &client.uploads.refused,
+        refused: client.uploads.refused.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
         dropped: dropped.too_old + dropped.no_room + dropped.too_large + dropped.uncertain + dropped.erased,
         last_upload,
         last_upload_status: last_upload_status.flatten(),

@@ -38,8 +38,8 @@ pub(crate) fn of_done(metric: &MetricId) -> usize {
 }
 
 /// What the metrics take that are answered once.
-pub(crate) fn of_once<'m>(metrics: impl Iterator<Item = &'m Metric>) -> usize {
-    let once = metrics.filter(|metric| matches!(metric.every(), Some(Every::Once)));
+pub(crate) fn of_once(metrics: &[Metric]) -> usize {
+    let once = metrics.iter().filter(|metric| matches!(metric.every(), Some(Every::Once)));
     once.map(|metric| of_done(metric.id())).sum()
 }
 
@@ -79,8 +79,8 @@ mod tests {
 
     use super::*;
     use crate::DeviceSecret;
+    use crate::binary::{self, Binary};
     use crate::calendar::{Moment, Timestamp};
-    use crate::insight::state::stored_bytes;
     use crate::insight::tally::Tally;
     use crate::insight::{Counters, Device, Event, Property};
     use crate::registry::{Declared, Faults, Registry};
@@ -183,7 +183,12 @@ mod tests {
         for (name, source, kind) in reductions() {
             let registry = registry(0, &Map::from_iter([(name.into(), metric(&source, &kind))])).unwrap();
             let mut device = Device::new(Arc::clone(&registry), &DeviceSecret::from_bytes([1; 32]), at(0));
-            let size = |device: &Device| stored_bytes(&(u64::MAX, &device.tallies[0]));
+            let size = |device: &Device| {
+                binary::size(|to| {
+                    u64::MAX.write(to);
+                    device.tallies[0].write(to);
+                })
+            };
             let mut most = 0;
             exhaust(&mut device, 4000, |device| most = most.max(size(device)));
             saturate(&mut device);

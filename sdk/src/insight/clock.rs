@@ -1,7 +1,6 @@
 //! Where a device is in time: the clock it believes, its session, and its day.
 
-use serde::{Deserialize, Serialize};
-
+use crate::binary::binary;
 use crate::calendar::{Day, Moment, Timestamp};
 
 /// A clock that goes back by less than this stands still; beyond, it is believed.
@@ -17,7 +16,7 @@ pub(super) enum Reading {
 }
 
 /// Where a device is in time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Clock {
     pub(super) install: Moment,
     pub(super) latest: Moment,
@@ -30,6 +29,8 @@ pub(super) struct Clock {
     pub(super) session_day: Day,
     pub(super) last_event: Timestamp,
 }
+
+binary!(struct Clock { install, latest, today, session, open, session_day, last_event });
 
 impl Clock {
     pub(super) fn new(install: Moment) -> Self {

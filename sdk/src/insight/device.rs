@@ -1,6 +1,5 @@
 //! The state machine of one device.
 
-use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -13,7 +12,8 @@ use super::tally::{Got, Occasion, Tally};
 use super::{Answered, Counters, Event, MAX_TEXT_BYTES, Property};
 use crate::calendar::{Day, Moment};
 use crate::identity::DeviceSecret;
-use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, OTHER, Plan, Registry, Window};
+use crate::metric::MetricId;
+use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, Plan, Registry, Window};
 
 /// The most epochs of one kind that are answered after a long sleep, beside the one that was open.
 const MAX_CAUGHT_UP: usize = 30;
@@ -59,7 +59,7 @@ pub struct Device {
     pub(super) clock: Clock,
     pub(super) tallies: Vec<Tally>,
     /// Metrics that are answered once, and were: each with its version.
-    pub(super) done: BTreeSet<(crate::metric::MetricId, u32)>,
+    pub(super) done: Vec<(MetricId, u32)>,
     pub(super) counters: Counters,
     pub(super) kept: Kept,
 }
@@ -70,10 +70,10 @@ impl Device {
         Self {
             clock: Clock::new(install),
             tallies: registry.cells.iter().map(|_| Tally::Empty).collect(),
-            done: BTreeSet::new(),
+            done: Vec::new(),
             counters: Counters::default(),
             kept: Kept::default(),
-            asked: Asked::Group(registry.rotation().place_of(secret)),
+            asked: Asked::Group(registry.group_of(secret)),
             secret: secret.clone(),
             registry,
         }
@@ -126,7 +126,7 @@ impl Device {
 
     /// The label of a segment or dimension that this device has now; None if there is no such name.
     pub fn segment(&self, name: &str) -> Option<&str> {
-        let closed = *self.registry.named.get(name)?;
+        let (_, closed) = *self.registry.named.iter().find(|(named, _)| named == name)?;
         let label = self.view(self.clock.today).place(closed);
         self.registry.closed[closed].labels.get(label).map(alloc::string::String::as_str)
     }
@@ -140,9 +140,8 @@ impl Device {
                 Every::Month => today.month(),
                 Every::Session | Every::Day | Every::Event(_) => today,
             };
-            let done = self.done.contains(&(metric.id().clone(), metric.version()));
             let expired = metric.expires().is_some_and(|day| period >= day);
-            (self.is_asked(metric) && !done && !expired)
+            (self.is_asked(metric) && !self.is_done(metric) && !expired)
                 .then(|| answered(&self.view(period), metric, plan, period))
         };
         planned(&self.registry).filter_map(open).collect()
@@ -162,11 +161,10 @@ impl Device {
     pub fn track(&mut self, event: &Event<'_>, now: Moment) -> Vec<Answered> {
         let answers = self.advance(now);
         let registry = Arc::clone(&self.registry);
-        let Some(&index) = registry.event_names.get(event.name) else {
+        let Some(plan) = registry.event(event.name) else {
             self.counters.unknown_events += 1;
             return answers;
         };
-        let plan = &registry.events[index];
         self.counters.from_future += u64::from(event.at.is_some_and(|at| at > now.at));
         self.counters.before_install += u64::from(event.at.is_some_and(|at| at < self.clock.install.at));
         let occasion = self.occasion(event);
@@ -362,8 +360,7 @@ impl Device {
         };
         let mut done = Vec::new();
         for (metric, plan) in planned(&registry).filter(|(_, plan)| due(plan)) {
-            let name = (metric.id().clone(), metric.version());
-            if self.done.contains(&name) {
+            if self.is_done(metric) {
                 continue;
             }
             let ended =
@@ -373,16 +370,21 @@ impl Device {
                 let period = ended.week();
                 answers.push(answered(&self.view(period), metric, plan, period));
             }
-            done.push(name);
+            done.push((metric.id().clone(), metric.version()));
         }
         self.done.extend(done);
+    }
+
+    /// Whether a metric that is answered once was.
+    fn is_done(&self, metric: &Metric) -> bool {
+        self.done.iter().any(|(id, version)| id == metric.id() && *version == metric.version())
     }
 
     /// Whether the device answers a metric: by its secret and the registry alone, whatever happened on it.
     fn is_asked(&self, metric: &Metric) -> bool {
         match self.asked {
             Asked::Everything => true,
-            Asked::Group(place) => self.registry.rotation().groups()[place].holds(metric.id()),
+            Asked::Group(group) => self.registry.holds(group, metric.id()),
         }
     }
 
@@ -429,10 +431,9 @@ pub(super) fn properties<'a>(plan: &EventPlan, event: &Event<'a>, counters: &mut
                 Some(Got::Text(text))
             }
             (registry::Property::Labels(_), Property::Text(text)) => {
-                let labels = &plan.labels[place];
-                let listed = labels.get(text);
+                let listed = plan.label(place, text);
                 counters.other_labels += u64::from(listed.is_none());
-                listed.or_else(|| labels.get(OTHER)).map(|label| Got::Label(*label))
+                Some(Got::Label(listed.unwrap_or_else(|| plan.other(place))))
             }
             _ => None,
         };

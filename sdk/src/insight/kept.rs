@@ -5,26 +5,25 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::bound::MAX_KEPT_BYTES;
 use super::tally::Occasion;
 use super::{Event, Property};
+use crate::binary::{self, Binary, binary};
 use crate::calendar::{Day, Timestamp};
 use crate::registry::EventPlan;
 
 /// Events in the order in which they came, within [`MAX_KEPT_BYTES`] as they are stored.
-#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[derive(Default, PartialEq)]
 pub(super) struct Kept {
     events: VecDeque<KeptEvent>,
     /// The bytes of all events.
-    #[serde(skip)]
     bytes: usize,
 }
 
-#[derive(PartialEq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[derive(PartialEq, Zeroize, ZeroizeOnDrop)]
 struct KeptEvent {
     at: Timestamp,
     day: Day,
@@ -33,12 +32,16 @@ struct KeptEvent {
     properties: Vec<(String, KeptProperty)>,
 }
 
-#[derive(PartialEq, Serialize, Deserialize, Zeroize)]
+#[derive(PartialEq, Zeroize)]
 enum KeptProperty {
     Flag(bool),
     Number(f64),
     Text(String),
 }
+
+binary!(struct Kept { events; bytes: 0 });
+binary!(struct KeptEvent { at, day, session, name, properties });
+binary!(enum KeptProperty { 0 Flag(flag), 1 Number(number), 2 Text(text) });
 
 impl Kept {
     /// Measures events that were read, and drops the oldest of what is too much. Returns how many had to go.
@@ -114,7 +117,7 @@ impl Kept {
 impl KeptEvent {
     /// Its size as it is stored.
     fn bytes(&self) -> usize {
-        super::state::stored_bytes(self)
+        binary::size(|to| self.write(to))
     }
 }
 

@@ -38,12 +38,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
-
 pub use self::bound::{MAX_KEPT_BYTES, MAX_STATE_BYTES};
 pub use self::device::Device;
 pub use self::state::{StateError, Unreadable};
 
+use crate::binary::binary;
 use crate::calendar::Timestamp;
 use crate::domain::{self, Domain, DomainError, Rounding};
 use crate::encoder::Value;
@@ -143,7 +142,7 @@ impl fmt::Debug for Given {
 }
 
 /// How often something was dropped or put right since the state began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Events with a name that is not declared.
     pub unknown_events: u64,
@@ -166,3 +165,5 @@ pub struct Counters {
     /// Kept events that had to go before their time.
     pub kept_dropped: u64,
 }
+
+binary!(struct Counters { unknown_events, unneeded_events, unknown_properties, unfit_properties, other_labels, from_future, before_install, clock_set_back, epochs_skipped, kept_dropped });

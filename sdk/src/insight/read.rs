@@ -137,9 +137,9 @@ impl<'a> View<'a> {
         }
     }
 
-    fn nearest(&self, features: &[(usize, f64, f64)], centers: &[Vec<f64>]) -> usize {
+    fn nearest(&self, features: &[(usize, (f64, f64))], centers: &[Vec<f64>]) -> usize {
         let scaled =
-            |&(cell, mean, scale): &(usize, f64, f64)| (self.number(cell).unwrap_or(0.0) - mean) / scale;
+            |&(cell, (mean, scale)): &(usize, (f64, f64))| (self.number(cell).unwrap_or(0.0) - mean) / scale;
         let here: Vec<f64> = features.iter().map(scaled).collect();
         let distance =
             |center: &Vec<f64>| -> f64 { here.iter().zip(center).map(|(x, y)| (x - y) * (x - y)).sum() };

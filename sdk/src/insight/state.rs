@@ -5,7 +5,7 @@
 //! |---|---|
 //! | 4 | `dnst` |
 //! | 1 | version, 2 |
-//! | … | the state, in the postcard format; each tally stands under the hash of its cell's definition |
+//! | … | the state in its [binary form](crate::binary); each tally stands under the hash of its cell's definition |
 //! | 8 | the first bytes of the SHA-256 of all before |
 //!
 //! It has at most [`MAX_STATE_BYTES`](super::MAX_STATE_BYTES). In version 1 a number, which means nothing now, followed the kept
@@ -14,14 +14,10 @@
 //! Tallies of cells that a new registry no longer has are dropped. Cells that are new begin with the raw events that were kept.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use postcard::ser_flavors::Size;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
@@ -31,6 +27,7 @@ use super::clock::Clock;
 use super::device::{Asked, Device, passes, properties};
 use super::kept::Kept;
 use super::tally::{Occasion, Tally};
+use crate::binary::{self, Binary, Writer, binary};
 use crate::identity::DeviceSecret;
 use crate::metric::MetricId;
 use crate::registry::{Registry, Window};
@@ -39,54 +36,43 @@ const MAGIC: [u8; 4] = *b"dnst";
 const FORMAT: u8 = 2;
 const CHECK_BYTES: usize = 8;
 
-/// What is written.
-#[derive(Serialize)]
-struct Storing<'a> {
-    clock: &'a Clock,
-    tallies: BTreeMap<u64, &'a Tally>,
-    done: &'a BTreeSet<(MetricId, u32)>,
-    counters: &'a Counters,
-    kept: &'a Kept,
-}
-
-/// What is read.
-#[derive(Deserialize)]
-struct Stored<K> {
+/// What is read. In version 1 a number follows it.
+struct Stored {
     clock: Clock,
-    tallies: BTreeMap<u64, Tally>,
-    done: BTreeSet<(MetricId, u32)>,
+    tallies: Vec<(u64, Tally)>,
+    done: Vec<(MetricId, u32)>,
     counters: Counters,
-    kept: K,
+    kept: Kept,
 }
 
-/// The bytes that something takes in a stored state.
-pub(super) fn stored_bytes(what: &impl Serialize) -> usize {
-    postcard::serialize_with_flavor(what, Size::default()).expect("plain data has a binary form")
-}
+binary!(struct Stored { clock, tallies, done, counters, kept });
 
 impl Device {
     /// The bytes to store, at most [`MAX_STATE_BYTES`](super::MAX_STATE_BYTES). Keep them where only this program reads, beside
     /// the secret.
     pub fn store(&self) -> Vec<u8> {
-        let mut tallies = BTreeMap::new();
-        for (cell, tally) in self.registry.cells.iter().zip(&self.tallies) {
-            tallies.insert(cell.key, tally);
-        }
-        let storing = Storing {
-            clock: &self.clock,
-            tallies,
-            done: &self.done,
-            counters: &self.counters,
-            kept: &self.kept,
-        };
         // Room for all, so that no part of it is left behind in memory.
-        let mut bytes = Vec::with_capacity(MAGIC.len() + 1 + stored_bytes(&storing) + CHECK_BYTES);
+        let state = binary::size(|to| self.write(to));
+        let mut bytes = Vec::with_capacity(MAGIC.len() + 1 + state + CHECK_BYTES);
         bytes.extend(MAGIC);
         bytes.push(FORMAT);
-        let mut bytes = postcard::to_extend(&storing, bytes).expect("plain data has a binary form");
+        self.write(&mut Writer::new(&mut bytes));
         let check = check(&bytes);
         bytes.extend(check);
         bytes
+    }
+
+    /// Writes what [`Stored`] reads.
+    fn write(&self, to: &mut Writer<'_>) {
+        self.clock.write(to);
+        to.number(self.tallies.len() as u64);
+        for (cell, tally) in self.registry.cells.iter().zip(&self.tallies) {
+            cell.key.write(to);
+            tally.write(to);
+        }
+        self.done.write(to);
+        self.counters.write(to);
+        self.kept.write(to);
     }
 
     /// Takes up a stored state, under the same registry or a changed one.
@@ -108,9 +94,9 @@ impl Device {
         };
         let mut known = Vec::new();
         let tallies = registry.cells.iter().map(|cell| {
-            let tally = stored.tallies.remove(&cell.key);
+            let tally = stored.tallies.iter_mut().find(|(key, _)| *key == cell.key);
             known.push(tally.is_some());
-            tally.unwrap_or(Tally::Empty)
+            tally.map_or(Tally::Empty, |(_, tally)| core::mem::replace(tally, Tally::Empty))
         });
         let tallies = tallies.collect();
         let mut device = Self {
@@ -119,7 +105,7 @@ impl Device {
             done: stored.done,
             counters: stored.counters,
             kept: stored.kept,
-            asked: Asked::Group(registry.rotation().place_of(secret)),
+            asked: Asked::Group(registry.group_of(secret)),
             secret: secret.clone(),
             registry,
         };
@@ -138,7 +124,7 @@ impl Device {
         };
         let others = self.done.iter().filter(|done| !asked(done));
         let others: usize = others.map(|(id, _)| bound::of_done(id)).sum();
-        let own = bound::of_once(registry.metrics());
+        let own = bound::of_once(&registry.metrics);
         if own + others > bound::for_done(own) {
             self.done.retain(asked);
         }
@@ -149,8 +135,7 @@ impl Device {
         let registry = Arc::clone(&self.registry);
         let kept = core::mem::take(&mut self.kept);
         kept.replay(|event, when| {
-            let Some(&index) = registry.event_names.get(event.name) else { return };
-            let plan = &registry.events[index];
+            let Some(plan) = registry.event(event.name) else { return };
             // They were counted when they came.
             let properties = properties(plan, event, &mut Counters::default());
             for route in plan.routes.iter().filter(|route| !known[route.cell]) {
@@ -177,7 +162,7 @@ impl Device {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Stored<Kept>, StateError> {
+fn parse(bytes: &[u8]) -> Result<Stored, StateError> {
     let body = bytes.strip_prefix(&MAGIC).ok_or(StateError::NotAState)?;
     let &format = body.first().ok_or(StateError::Corrupt)?;
     if format > FORMAT {
@@ -188,21 +173,12 @@ fn parse(bytes: &[u8]) -> Result<Stored<Kept>, StateError> {
         return Err(StateError::Corrupt);
     }
     let stored = whole.get(MAGIC.len() + 1..).ok_or(StateError::Corrupt)?;
-    match format {
-        1 => {
-            let Stored { clock, tallies, done, counters, kept: (kept, _) } = read::<(Kept, usize)>(stored)?;
-            Ok(Stored { clock, tallies, done, counters, kept })
-        }
-        FORMAT => read(stored),
-        _ => Err(StateError::Corrupt),
-    }
-}
-
-fn read<K: DeserializeOwned>(bytes: &[u8]) -> Result<Stored<K>, StateError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((stored, [])) => Ok(stored),
-        _ => Err(StateError::Corrupt),
-    }
+    let stored = match format {
+        1 => binary::read::<(Stored, usize)>(stored).map(|(stored, _)| stored),
+        FORMAT => binary::read(stored),
+        _ => None,
+    };
+    stored.ok_or(StateError::Corrupt)
 }
 
 fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {

@@ -5,10 +5,10 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::binary::binary;
 use crate::calendar::{Day, Timestamp};
 use crate::registry::{Order, Reduction};
 
@@ -27,13 +27,15 @@ pub(super) enum Got<'a> {
 }
 
 /// A property that is kept.
-#[derive(PartialEq, Serialize, Deserialize, Zeroize)]
+#[derive(PartialEq, Zeroize)]
 pub(super) enum Held {
     Flag(bool),
     Number(f64),
     Label(u16),
     Text(String),
 }
+
+binary!(enum Held { 0 Flag(flag), 1 Number(number), 2 Label(label), 3 Text(text) });
 
 impl From<Got<'_>> for Held {
     fn from(got: Got<'_>) -> Self {
@@ -47,7 +49,7 @@ impl From<Got<'_>> for Held {
 }
 
 /// What a cell remembers. It is overwritten when it is dropped.
-#[derive(PartialEq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[derive(PartialEq, Zeroize, ZeroizeOnDrop)]
 pub(super) enum Tally {
     Empty,
     Seen,
@@ -92,6 +94,25 @@ pub(super) enum Tally {
     /// A bit for each step.
     Steps(u64),
 }
+
+binary!(enum Tally {
+    0 Empty,
+    1 Seen,
+    2 Held(held),
+    3 Counts(counts),
+    4 Count(count),
+    5 Number(number),
+    6 Magnitudes(counts),
+    7 Labels(labels),
+    8 Texts { seen, overflowed },
+    9 Minutes { from, took_ms },
+    10 Times { latest, session },
+    11 Step { position, passed, found },
+    12 Moves { seed, last, moves, kept },
+    13 Presence { before, today },
+    14 Deepest(step),
+    15 Steps(steps),
+});
 
 /// What a cell finds.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -352,7 +352,7 @@ impl<'d> Compiler<'d> {
         let once = declared.every == Some(Every::Once);
         let infinity = |one: f64| declared.epsilon_infinity.or((!once).then_some(2.0 * one));
         let chosen = match (&declared.report, declared.epsilon, declared.precision, answers) {
-            (Some(stated), ..) => return self.fitting(place, stated.0, answers),
+            (Some(stated), ..) => return self.fitting(place, *stated, answers),
             (_, Some(one), _, Some(answers)) => {
                 Params::for_epsilon(one, infinity(one), answers).map_err(|error| ("epsilon", error.into()))
             }
@@ -417,7 +417,7 @@ impl<'d> Compiler<'d> {
             if version >= current || metric.older.iter().any(|(known, _)| *known == version) {
                 self.fault(place.at("older").item(i).at("version"), Problem::Older { version, current });
             }
-            metric.older.push((version, older.report.0));
+            metric.older.push((version, older.report));
         }
     }
 }

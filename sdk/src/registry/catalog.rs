@@ -1,8 +1,8 @@
 //! The catalog: a compiled registry as a client receives it.
 //!
 //! # Format 2
-//! `dnct`, a version byte (2), then [`Compiled`] in the postcard format: the cells, what reads them, the metrics with their
-//! parameters, and the groups that devices draw. A client needs no reader of text and no compiler. The first eight bytes of the
+//! `dnct`, a version byte (2), then the registry in its [binary form](crate::binary): the events, the cells, what reads them,
+//! the metrics with their parameters, and the groups that devices draw. A client needs no reader of text and no compiler. The first eight bytes of the
 //! catalog's SHA-256 name the registry.
 //!
 //! Not told are who owns a metric and which older versions a collector still takes: they are no client's business, and
@@ -13,23 +13,15 @@
 //! places lie within their lists, no question is read from itself, the state has its bound, and parameters and domains are sound.
 //! Then whatever it says costs what its parameters say, and no event makes the device fail.
 
-use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::closed::{Closed, Read, Test, Trial};
-use super::declared::{Privacy, Property, Stated};
-use super::metric::{Answer, Metric, Plan};
-use super::plan::{Cell, EventPlan, Reduction, Route};
-use super::rotation::Rotation;
-use super::{Registry, RegistryHash};
-use crate::calendar::Day;
-use crate::domain::Domain;
+use super::closed::{Closed, Read, Test};
+use super::declared::Privacy;
+use super::metric::{Answer, Plan};
+use super::plan::{EventPlan, Reduction, Route, listed};
+use super::{Property, Registry, RegistryHash};
+use crate::binary::{self, Binary, Reader, Writer, binary};
 use crate::insight::{MAX_STATE_BYTES, bound};
-use crate::metric::MetricId;
 use crate::params::MAX_BITS;
 use crate::report::MAX_TAGS;
 
@@ -42,37 +34,10 @@ const MAX_DEPTH: usize = 128;
 /// The most steps, names or labels that one 64-bit word tells apart.
 const WORD: usize = 64;
 
-/// What a registry says to devices.
-#[derive(Serialize, Deserialize)]
-struct Compiled {
-    privacy: Privacy,
-    session_gap_minutes: u32,
-    lookback_days: u32,
-    /// By name.
-    events: Vec<(String, EventPlan)>,
-    cells: Vec<Cell>,
-    closed: Vec<Closed>,
-    named: BTreeMap<String, usize>,
-    trials: Vec<Trial>,
-    tags: Vec<(String, usize)>,
-    /// By name.
-    metrics: Vec<Asked>,
-    /// The places of each group's metrics.
-    groups: Vec<Vec<usize>>,
-}
-
-/// A metric as a device knows it.
-#[derive(Serialize, Deserialize)]
-struct Asked {
-    id: MetricId,
-    version: u32,
-    question: String,
-    expires: Option<Day>,
-    sensitive: bool,
-    params: Stated,
-    domain: Option<Domain>,
-    plan: Option<Plan>,
-}
+binary!(struct Registry {
+    privacy, session_gap_minutes, lookback_days, events, cells, closed, named, trials, tags, metrics, groups;
+    hash: RegistryHash::NONE
+});
 
 impl Registry {
     /// Reads a catalog.
@@ -85,79 +50,25 @@ impl Registry {
         if format != FORMAT {
             return Err(CatalogError::Format { found: format });
         }
-        let (compiled, rest) = postcard::take_from_bytes(body).map_err(|_| CatalogError::Corrupt)?;
-        let registry = Self::compiled(compiled, RegistryHash::of(bytes)).filter(|_| rest.is_empty());
-        registry.ok_or(CatalogError::Corrupt)
+        let mut registry: Self = binary::read(body).ok_or(CatalogError::Corrupt)?;
+        registry.hash = RegistryHash::of(bytes);
+        let sound = registry.is_sound() && registry.complete().is_some();
+        sound.then_some(registry).ok_or(CatalogError::Corrupt)
     }
 
     /// The bytes that a client receives.
     pub fn catalog(&self) -> Vec<u8> {
-        let mut names: Vec<(&String, &usize)> = self.event_names.iter().collect();
-        names.sort_unstable_by_key(|(_, place)| **place);
-        let events = names.into_iter().zip(&self.events);
-        let compiled = Compiled {
-            privacy: self.privacy,
-            session_gap_minutes: self.session_gap_minutes,
-            lookback_days: self.lookback_days,
-            events: events.map(|((name, _), event)| (name.clone(), event.clone())).collect(),
-            cells: self.cells.clone(),
-            closed: self.closed.clone(),
-            named: self.named.clone(),
-            trials: self.trials.clone(),
-            tags: self.tags.clone(),
-            metrics: self.metrics.values().map(Asked::of).collect(),
-            groups: self.rotation.places(),
-        };
         let mut bytes = MAGIC.to_vec();
         bytes.push(FORMAT);
-        bytes.extend(postcard::to_allocvec(&compiled).expect("plain data has a binary form"));
+        self.write(&mut Writer::new(&mut bytes));
         bytes
-    }
-
-    /// What a catalog says; None if it is not sound.
-    fn compiled(compiled: Compiled, hash: RegistryHash) -> Option<Self> {
-        let Compiled { privacy, events, metrics, groups, .. } = compiled;
-        let count = metrics.len();
-        // One by one: to collect them would bring a page a sort.
-        let mut by_id = BTreeMap::new();
-        for (id, metric) in metrics.into_iter().map(Asked::metric) {
-            by_id.insert(id, metric);
-        }
-        let metrics = by_id;
-        let rotation = Rotation::of_places(&groups, &metrics, privacy).filter(|_| metrics.len() == count)?;
-        let count = events.len();
-        let (mut plans, mut event_names) = (Vec::with_capacity(count), BTreeMap::new());
-        for (place, (name, plan)) in events.into_iter().enumerate() {
-            plans.push(plan);
-            event_names.insert(name, place);
-        }
-        let mut registry = Self {
-            hash,
-            privacy,
-            session_gap_minutes: compiled.session_gap_minutes,
-            lookback_days: compiled.lookback_days,
-            metrics,
-            rotation,
-            cells: compiled.cells,
-            closed: compiled.closed,
-            named: compiled.named,
-            trials: compiled.trials,
-            events: plans,
-            event_names,
-            tags: compiled.tags,
-        };
-        let sound = registry.event_names.len() == count && registry.is_sound();
-        sound.then(|| registry.complete()).flatten()?;
-        Some(registry)
     }
 
     /// Adds what follows from the rest. None if the device's state could be larger than its bound.
     fn complete(&mut self) -> Option<()> {
         let mut texts = alloc::vec![false; self.cells.len()];
         for event in &mut self.events {
-            let properties = core::mem::take(&mut event.properties);
-            let routes = core::mem::take(&mut event.routes);
-            *event = EventPlan { routes, ..EventPlan::new(properties) };
+            event.complete();
             for Route { cell, property, .. } in &event.routes {
                 texts[*cell] |= property.is_some_and(|place| event.properties[place].1 == Property::Text);
             }
@@ -165,7 +76,7 @@ impl Registry {
         for (cell, text) in self.cells.iter_mut().zip(texts) {
             cell.bytes = bound::of_cell(&cell.reduction, text);
         }
-        let done = bound::for_done(bound::of_once(self.metrics.values()));
+        let done = bound::for_done(bound::of_once(&self.metrics));
         let bytes: usize = self.cells.iter().map(|cell| cell.bytes).sum();
         (bound::FIXED_BYTES + done + bytes <= MAX_STATE_BYTES).then_some(())
     }
@@ -179,21 +90,21 @@ impl Registry {
             && (1..=1440).contains(&self.session_gap_minutes)
             && self.lookback_days <= 366
             && self.cells.iter().all(|cell| cell.reduction.is_bounded())
+            && self.events.is_sorted_by(|a, b| a.name < b.name)
             && self.events.iter().all(|event| self.is_sound_event(event))
             && self.closed.iter().enumerate().all(|(own, closed)| self.is_sound_question(own, closed))
-            && self.named.values().all(closed)
+            && self.named.iter().all(|(_, place)| closed(place))
             && self.trials.iter().all(|trial| closed(&trial.closed) && trial.arms.iter().any(|arm| arm.1 > 0))
             && self.tags.len() <= MAX_TAGS
             && self.tags.iter().all(|(_, place)| closed(place))
+            && self.metrics.is_sorted_by(|a, b| a.id < b.id)
+            && !self.groups.is_empty()
+            && self.groups.iter().flatten().all(|place| *place < self.metrics.len())
             && self.metrics().filter_map(|metric| metric.plan.as_ref()).all(|plan| self.is_sound_plan(plan))
     }
 
     fn is_sound_event(&self, event: &EventPlan) -> bool {
         let EventPlan { properties, routes, .. } = event;
-        let labels = |kind: &Property| match kind {
-            Property::Labels(labels) => labels.len(),
-            Property::Flag | Property::Number | Property::Text => 0,
-        };
         let is_sound = |route: &Route| {
             let inputs = self.cells.get(route.cell).map_or(0, |cell| cell.reduction.inputs());
             usize::from(route.role) < inputs
@@ -201,7 +112,7 @@ impl Registry {
                 && route.filters.iter().all(|(place, _)| *place < properties.len())
         };
         properties.is_sorted_by(|a, b| a.0 < b.0)
-            && properties.iter().all(|(_, kind)| labels(kind) < MAX_BITS)
+            && properties.iter().all(|(_, kind)| listed(kind).len() < MAX_BITS)
             && routes.iter().all(is_sound)
     }
 
@@ -248,39 +159,6 @@ impl Registry {
     }
 }
 
-impl Asked {
-    fn of(metric: &Metric) -> Self {
-        Self {
-            id: metric.id.clone(),
-            version: metric.version,
-            question: metric.question.clone(),
-            expires: metric.expires,
-            sensitive: metric.sensitive,
-            params: Stated(metric.params),
-            domain: metric.domain.clone(),
-            plan: metric.plan.clone(),
-        }
-    }
-
-    fn metric(self) -> (MetricId, Metric) {
-        let Self { id, version, question, expires, sensitive, params: Stated(params), domain, plan } = self;
-        let (owner, older) = (None, Vec::new());
-        let metric = Metric {
-            id: id.clone(),
-            version,
-            question,
-            owner,
-            expires,
-            sensitive,
-            params,
-            domain,
-            older,
-            plan,
-        };
-        (id, metric)
-    }
-}
-
 impl Reduction {
     /// How many kinds of events it tells apart.
     fn inputs(&self) -> usize {
@@ -302,61 +180,80 @@ impl Reduction {
     }
 }
 
-/// A condition without those that lie in it.
-#[derive(Serialize, Deserialize)]
-enum Flat {
-    All(usize),
-    Any(usize),
-    Not(usize),
-    AtLeast { cell: usize, least: f64 },
-    Is { closed: usize, places: Vec<usize> },
-    Installed { from: Option<Day>, until: Option<Day> },
+/// A condition: how many there are in it, itself included, and each of them before those that lie in it.
+impl Binary for Test {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.number(self.conditions());
+        self.write_each(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        let mut left = from.number();
+        let test = Self::read_each(from, &mut left, MAX_DEPTH);
+        from.or_fail((left == 0).then_some(test), Self::All(Vec::new()))
+    }
 }
 
 impl Test {
-    /// Appends this condition and those in it, each before its own.
-    fn flatten(&self, out: &mut Vec<Flat>) {
-        let (flat, within): (_, &[Self]) = match self {
-            Self::All(tests) => (Flat::All(tests.len()), tests),
-            Self::Any(tests) => (Flat::Any(tests.len()), tests),
-            Self::Not(tests) => (Flat::Not(tests.len()), tests),
-            Self::AtLeast { cell, least } => (Flat::AtLeast { cell: *cell, least: *least }, &[]),
-            Self::Is { closed, places } => (Flat::Is { closed: *closed, places: places.to_owned() }, &[]),
-            Self::Installed { from, until } => (Flat::Installed { from: *from, until: *until }, &[]),
+    fn within(&self) -> &[Self] {
+        match self {
+            Self::All(tests) | Self::Any(tests) | Self::Not(tests) => tests,
+            Self::AtLeast { .. } | Self::Is { .. } | Self::Installed { .. } => &[],
+        }
+    }
+
+    fn conditions(&self) -> u64 {
+        1 + self.within().iter().map(Self::conditions).sum::<u64>()
+    }
+
+    fn write_each(&self, to: &mut Writer<'_>) {
+        let (number, tests) = match self {
+            Self::All(tests) => (0, tests),
+            Self::Any(tests) => (1, tests),
+            Self::Not(tests) => (2, tests),
+            Self::AtLeast { cell, least } => {
+                to.number(3);
+                (*cell, *least).write(to);
+                return;
+            }
+            Self::Is { closed, places } => {
+                to.number(4);
+                closed.write(to);
+                places.write(to);
+                return;
+            }
+            Self::Installed { from, until } => {
+                to.number(5);
+                (*from, *until).write(to);
+                return;
+            }
         };
-        out.push(flat);
-        within.iter().for_each(|test| test.flatten(out));
+        to.number(number);
+        to.number(tests.len() as u64);
+        tests.iter().for_each(|test| test.write_each(to));
     }
 
-    /// Takes up a condition and those in it, which lie no deeper than `depth`.
-    fn gather(flat: &mut impl Iterator<Item = Flat>, depth: usize) -> Option<Self> {
-        let depth = depth.checked_sub(1)?;
-        let first = flat.next()?;
-        let mut within = |count: usize| (0..count).map(|_| Self::gather(flat, depth)).collect::<Option<_>>();
-        Some(match first {
-            Flat::All(count) => Self::All(within(count)?),
-            Flat::Any(count) => Self::Any(within(count)?),
-            Flat::Not(count) => Self::Not(within(count)?),
-            Flat::AtLeast { cell, least } => Self::AtLeast { cell, least },
-            Flat::Is { closed, places } => Self::Is { closed, places },
-            Flat::Installed { from, until } => Self::Installed { from, until },
-        })
-    }
-}
-
-impl Serialize for Test {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut flat = Vec::new();
-        self.flatten(&mut flat);
-        flat.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Test {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut flat = Vec::<Flat>::deserialize(deserializer)?.into_iter();
-        let test = Self::gather(&mut flat, MAX_DEPTH).filter(|_| flat.next().is_none());
-        test.ok_or_else(|| serde::de::Error::custom("a condition that is not whole"))
+    /// Takes up a condition and those in it, of the `left` that there are, which lie no deeper than `depth`.
+    fn read_each(from: &mut Reader<'_>, left: &mut u64, depth: usize) -> Self {
+        let next = left.checked_sub(1).filter(|_| depth > 0);
+        *left = from.or_fail(next, 0);
+        let kind = from.number();
+        match kind {
+            3 => Self::AtLeast { cell: Binary::read(from), least: Binary::read(from) },
+            4 => Self::Is { closed: Binary::read(from), places: Binary::read(from) },
+            5 => Self::Installed { from: Binary::read(from), until: Binary::read(from) },
+            _ => {
+                let mut within = Vec::new();
+                for _ in 0..from.up_to(*left) {
+                    within.push(Self::read_each(from, left, depth.saturating_sub(1)));
+                }
+                match kind {
+                    0 => Self::All(within),
+                    1 => Self::Any(within),
+                    _ => from.or_fail((kind == 2).then_some(Self::Not(within)), Self::All(Vec::new())),
+                }
+            }
+        }
     }
 }
 
@@ -491,8 +388,11 @@ mod tests {
     #[test]
     fn conditions_too_deep_for_a_stack_are_refused() {
         let nested = |depth: usize| (0..depth).fold(Test::All(vec![]), |test, _| Test::Not(vec![test]));
-        let read =
-            |depth| postcard::from_bytes::<Test>(&postcard::to_allocvec(&nested(depth)).unwrap()).is_ok();
+        let read = |depth| {
+            let mut bytes = Vec::new();
+            nested(depth).write(&mut Writer::new(&mut bytes));
+            binary::read::<Test>(&bytes).is_some()
+        };
         assert!(read(MAX_DEPTH - 1));
         assert!(!read(MAX_DEPTH));
     }

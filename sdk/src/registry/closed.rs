@@ -5,12 +5,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use super::compile::{Compiler, list};
 use super::declared::{Condition, DrawnBy, Experiment, Kind, Matching, Segment, Source, Window};
 use super::fault::{Place, Problem};
 use super::plan::{OTHER, Shape};
+use crate::binary::binary;
 use crate::calendar::Day;
 use crate::domain::{Domain, Other};
 
@@ -18,19 +17,17 @@ use crate::domain::{Domain, Other};
 pub(super) const NONE: &str = "none";
 
 /// A question with a closed list of answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Closed {
     pub(crate) labels: Vec<String>,
     pub(crate) read: Read,
-    #[serde(skip)]
     pub(super) sensitive: bool,
     /// The windows of the cells it is read from.
-    #[serde(skip)]
     pub(super) windows: Vec<Window>,
 }
 
 /// How the place of an answer in its list is read from the cells.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) enum Read {
     Flag(usize),
     AtLeast {
@@ -73,7 +70,7 @@ pub(crate) enum Read {
         otherwise: usize,
     },
     Nearest {
-        features: Vec<(usize, f64, f64)>,
+        features: Vec<(usize, (f64, f64))>,
         centers: Vec<Vec<f64>>,
     },
     Arm(usize),
@@ -92,15 +89,31 @@ pub(crate) enum Test {
 }
 
 /// An experiment whose arms are drawn by weight.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Trial {
     pub(crate) name: String,
     pub(crate) arms: Vec<(String, u32)>,
-    #[serde(skip)]
     pub(super) eligible: Option<(Test, Vec<Window>)>,
     /// The closed question of its arm.
     pub(crate) closed: usize,
 }
+
+binary!(struct Closed { labels, read; sensitive: false; windows: Vec::new() });
+binary!(enum Read {
+    0 Flag(cell),
+    1 AtLeast { cell, least },
+    2 Place { cell, none },
+    3 Mapped { cell, places, none },
+    4 Texts { cell, other, none },
+    5 Numbers { cell, values, other, none },
+    6 Bins { cell, edges, none },
+    7 Retention { cell, weeks },
+    8 Rules { rules, otherwise },
+    9 Nearest { features, centers },
+    10 Arm(trial),
+    11 Cross(first, second),
+});
+binary!(struct Trial { name, arms, closed; eligible: None });
 
 /// What is known of the named things so far.
 #[derive(Default)]
@@ -291,7 +304,7 @@ impl<'d> Compiler<'d> {
                         self.fault(place.at("source"), problem);
                     }
                     windows.push(self.cells[cell].window);
-                    compiled.push((cell, feature.mean, feature.scale));
+                    compiled.push((cell, (feature.mean, feature.scale)));
                 }
                 for (i, center) in centers.iter().enumerate() {
                     let (found, wanted) = (center.at.len() as f64, features.len() as f64);

@@ -28,7 +28,6 @@ pub(super) struct Compiler<'d> {
     places: Vec<Place>,
     by_key: BTreeMap<u64, usize>,
     pub(super) events: Vec<EventPlan>,
-    pub(super) event_names: BTreeMap<String, usize>,
 }
 
 /// Some events and how they are told: one input of a reduction.
@@ -48,10 +47,8 @@ impl<'d> Compiler<'d> {
             places: Vec::new(),
             by_key: BTreeMap::new(),
             events: Vec::new(),
-            event_names: BTreeMap::new(),
         };
         for (name, event) in &declared.events {
-            compiler.event_names.insert(name.clone(), compiler.events.len());
             let place = Place::new(["events", name, "properties"]);
             for (property, kind) in &event.properties {
                 if let Property::Labels(labels) = kind
@@ -61,7 +58,7 @@ impl<'d> Compiler<'d> {
                 }
             }
             let properties = event.properties.iter().map(|(name, kind)| (name.clone(), kind.clone()));
-            compiler.events.push(EventPlan::new(properties.collect()));
+            compiler.events.push(EventPlan::new(name.clone(), properties.collect()));
         }
         compiler
     }
@@ -279,7 +276,7 @@ impl<'d> Compiler<'d> {
         let mut routes = Vec::new();
         for (i, name) in input.events.iter().enumerate() {
             let place = input.place.at("events").item(i);
-            let Some(&event) = self.event_names.get(name) else {
+            let Ok(event) = self.events.binary_search_by(|event| event.name.cmp(name)) else {
                 let declared = list(self.declared.events.keys());
                 self.fault(place, Problem::Unknown { what: "event", name: name.clone(), declared });
                 continue;

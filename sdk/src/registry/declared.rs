@@ -5,12 +5,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use crate::binary::binary;
 use crate::calendar::Day;
 use crate::metric::MetricId;
-use crate::params::{Encoding, Params, Response};
-use crate::probability::Probability;
+use crate::params::Params;
 
 /// A whole registry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +78,8 @@ impl Default for Privacy {
     }
 }
 
+binary!(struct Privacy { weekly, lifetime, public_bits });
+
 /// An event and its properties.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +102,8 @@ pub enum Property {
     /// One of a list. Whatever else it is becomes `other`.
     Labels(Vec<String>),
 }
+
+binary!(enum Property { 0 Flag, 1 Number, 2 Text, 3 Labels(labels) });
 
 /// What a property must be for its event to count. All fields that are given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -161,6 +165,8 @@ pub enum Window {
     /// The day of the install and those after it, so many in all.
     Days(u16),
 }
+
+binary!(enum Window { 0 Session, 1 Day, 2 Week, 3 Month, 4 Ever, 5 FirstSession, 6 Days(days) });
 
 /// A reduction of events to one value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -428,6 +434,8 @@ pub enum Order {
     Any,
 }
 
+binary!(enum Order { 0 Sequence, 1 Any });
+
 /// A test of variants. Every device draws an arm, whoever may take part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -470,6 +478,8 @@ pub enum Every {
     /// When an event happens; refused, because the report alone would then tell that it did.
     Event(String),
 }
+
+binary!(enum Every { 0 Once, 1 Session, 2 Day, 3 Week, 4 Month, 5 Event(name) });
 
 /// How exact a metric's figures are to be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -515,7 +525,7 @@ pub struct MetricDeclaration {
     pub precision: Option<Precision>,
     /// The parameters themselves, in place of ε₁.
     #[serde(default)]
-    pub report: Option<Stated>,
+    pub report: Option<Params>,
     /// Whether it must never be crossed with anything.
     #[serde(default)]
     pub sensitive: bool,
@@ -537,47 +547,5 @@ pub struct Older {
     /// The version.
     pub version: NonZeroU32,
     /// Its parameters.
-    pub report: Stated,
-}
-
-/// Parameters as a registry states them: a table for people, a few numbers in a catalog.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stated(pub Params);
-
-type Stage = Option<(u64, u64)>;
-
-impl Serialize for Stated {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return self.0.serialize(serializer);
-        }
-        let stage = |stage: Option<Response>| -> Stage {
-            stage.map(|stage| (stage.zero().numerator(), stage.one().numerator()))
-        };
-        let Self(params) = self;
-        let shape = (params.encoding(), params.bits(), params.hashes(), params.cohorts());
-        (shape, stage(params.permanent()), stage(params.instantaneous())).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Stated {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            return Params::deserialize(deserializer).map(Self);
-        }
-        let ((encoding, bits, hashes, cohorts), permanent, instantaneous) =
-            <((Encoding, usize, usize, usize), Stage, Stage)>::deserialize(deserializer)?;
-        let stage = |stage: Stage| {
-            stage
-                .map(|(zero, one)| {
-                    let of =
-                        |numerator| Probability::from_numerator(numerator).map_err(serde::de::Error::custom);
-                    Response::new(of(zero)?, of(one)?).map_err(serde::de::Error::custom)
-                })
-                .transpose()
-        };
-        Params::new(encoding, bits, hashes, cohorts, stage(permanent)?, stage(instantaneous)?)
-            .map(Self)
-            .map_err(serde::de::Error::custom)
-    }
+    pub report: Params,
 }

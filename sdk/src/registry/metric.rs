@@ -3,10 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use super::closed::Test;
 use super::declared::Every;
+use crate::binary::binary;
 use crate::calendar::Day;
 use crate::domain::Domain;
 use crate::metric::{MetricId, Stream};
@@ -28,7 +27,7 @@ pub struct Metric {
 }
 
 /// How and when a device answers a metric.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) every: Every,
     pub(crate) answer: Answer,
@@ -42,13 +41,19 @@ pub(crate) struct Plan {
     pub(crate) first_session: bool,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
     Closed(usize),
     Set(usize),
     Text(usize),
     Number(usize),
 }
+
+binary!(struct Metric {
+    id, version, question, expires, sensitive, params, domain, plan; owner: None; older: Vec::new()
+});
+binary!(struct Plan { every, answer, eligible, arm, ineligible, days, first_session });
+binary!(enum Answer { 0 Closed(place), 1 Set(cell), 2 Text(cell), 3 Number(cell) });
 
 impl Metric {
     /// Its name.

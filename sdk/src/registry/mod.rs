@@ -18,7 +18,6 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -29,7 +28,7 @@ pub use self::catalog::CatalogError;
 pub use self::declared::{
     Center, Condition, Declared, Dimension, DrawnBy, EventType, Every, Experiment, Feature, Filter, Funnel,
     FunnelStep, Kind, Matching, MetricDeclaration, Of, Older, Order, Precision, Privacy, Property, Rule,
-    Segment, Source, Stated, Window,
+    Segment, Source, Window,
 };
 pub use self::fault::{Fault, Faults, Place, Problem};
 pub use self::metric::Metric;
@@ -40,7 +39,9 @@ pub(crate) use self::metric::{Answer, Plan};
 pub(crate) use self::plan::{Cell, Check, EventPlan, OTHER, Reduction};
 
 use self::compile::Compiler;
+use crate::identity::DeviceSecret;
 use crate::insight::bound;
+use crate::metric::MetricId;
 use crate::report::MAX_TAGS;
 
 /// The name of a registry: the first eight bytes of the SHA-256 of its catalog.
@@ -76,15 +77,17 @@ pub struct Registry {
     privacy: Privacy,
     pub(crate) session_gap_minutes: u32,
     pub(crate) lookback_days: u32,
-    metrics: BTreeMap<crate::metric::MetricId, Metric>,
-    rotation: Rotation,
+    /// By name.
+    pub(crate) metrics: Vec<Metric>,
+    /// The places of each group's metrics, ascending. There is a group at least.
+    groups: Vec<Vec<usize>>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) closed: Vec<Closed>,
     /// The closed question of each dimension and segment.
-    pub(crate) named: BTreeMap<String, usize>,
+    pub(crate) named: Vec<(String, usize)>,
     pub(crate) trials: Vec<Trial>,
+    /// By name.
     pub(crate) events: Vec<EventPlan>,
-    pub(crate) event_names: BTreeMap<String, usize>,
     pub(crate) tags: Vec<(String, usize)>,
 }
 
@@ -98,19 +101,19 @@ impl Registry {
         compiler.limits();
         let mut names = compiler.names();
         let tags = compiler.tags(&names);
-        let mut metrics = BTreeMap::new();
+        let mut metrics = Vec::new();
         for (id, metric) in &declared.metrics {
             if let Some(metric) = compiler.metric(&mut names, id, metric) {
-                metrics.insert(id.clone(), metric);
+                metrics.push(metric);
             }
         }
         compiler.unused_names();
-        compiler.state(bound::for_done(bound::of_once(metrics.values())));
-        let Compiler { faults, cells, events, event_names, .. } = compiler;
+        compiler.state(bound::for_done(bound::of_once(&metrics)));
+        let Compiler { faults, cells, events, .. } = compiler;
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
-        let rotation = Rotation::new(&metrics, declared.privacy);
+        let groups = rotation::groups(&metrics, declared.privacy);
         let closed::Names { closed, named, trials } = names;
         let mut registry = Self {
             hash: RegistryHash::NONE,
@@ -118,13 +121,12 @@ impl Registry {
             session_gap_minutes: declared.session_gap_minutes,
             lookback_days: declared.lookback_days,
             metrics,
-            rotation,
+            groups,
             cells,
             closed,
-            named,
+            named: named.into_iter().collect(),
             trials,
             events,
-            event_names,
             tags,
         };
         registry.hash = RegistryHash::of(&registry.catalog());
@@ -143,22 +145,42 @@ impl Registry {
 
     /// The metrics, by name.
     pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
-        self.metrics.values()
+        self.metrics.iter()
     }
 
     /// The metric of that name.
-    pub fn metric(&self, id: &crate::metric::MetricId) -> Option<&Metric> {
-        self.metrics.get(id)
+    pub fn metric(&self, id: &MetricId) -> Option<&Metric> {
+        self.place_of(id).map(|place| &self.metrics[place])
+    }
+
+    fn place_of(&self, id: &MetricId) -> Option<usize> {
+        self.metrics.binary_search_by(|metric| metric.id.cmp(id)).ok()
+    }
+
+    /// What a device knows of the events of that name.
+    pub(crate) fn event(&self, name: &str) -> Option<&EventPlan> {
+        let place = self.events.binary_search_by(|event| event.name.as_str().cmp(name));
+        place.ok().map(|place| &self.events[place])
     }
 
     /// Which metrics each device answers, so that all of them together stay within the caps.
-    pub fn rotation(&self) -> &Rotation {
-        &self.rotation
+    pub fn rotation(&self) -> Rotation<'_> {
+        Rotation::new(self)
+    }
+
+    /// The place of the group that a device answers, for life.
+    pub(crate) fn group_of(&self, secret: &DeviceSecret) -> usize {
+        secret.group(self.groups.len())
+    }
+
+    /// Whether the group in that place holds a metric.
+    pub(crate) fn holds(&self, group: usize, metric: &MetricId) -> bool {
+        self.place_of(metric).is_some_and(|place| self.groups[group].contains(&place))
     }
 
     /// What a property of an event can be; None if either is not declared.
     pub fn property(&self, event: &str, property: &str) -> Option<&Property> {
-        let event = &self.events[*self.event_names.get(event)?];
+        let event = self.event(event)?;
         event.place_of(property).map(|place| &event.properties[place].1)
     }
 

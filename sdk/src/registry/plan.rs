@@ -1,30 +1,27 @@
 //! What a device runs: cells, and the events that move them.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use super::compile::list;
 use super::declared::{Filter, Order, Property, Window};
 use super::fault::Problem;
+use crate::binary::binary;
 
 /// One reduction over one window, with what it needs to know of its definition.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cell {
     /// A hash of the definition, under which its tally is stored.
     pub(crate) key: u64,
     pub(crate) reduction: Reduction,
     pub(crate) window: Window,
     /// The most bytes that its tally takes in a stored state.
-    #[serde(skip)]
     pub(crate) bytes: usize,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) enum Reduction {
     Any,
     First,
@@ -57,6 +54,30 @@ pub(crate) enum Reduction {
     },
 }
 
+binary!(struct Cell { key, reduction, window; bytes: 0 });
+binary!(enum Reduction {
+    0 Any,
+    1 First,
+    2 Last,
+    3 MostCommon(labels),
+    4 Count,
+    5 Sum,
+    6 Min,
+    7 Max,
+    8 Median,
+    9 Distinct,
+    10 DistinctCount,
+    11 Minutes,
+    12 Reached { times, within_ms },
+    13 Step { events, positions },
+    14 Move { events },
+    15 Presence,
+    16 Funnel { optional, order },
+});
+binary!(struct Route { cell, role, filters, property });
+binary!(enum Check { 0 Labels(labels), 1 Texts(texts), 2 Number { at_least, below }, 3 Flag(flag) });
+binary!(struct EventPlan { name, properties, routes; labels: Vec::new() });
+
 /// The type of what a cell finds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
@@ -84,7 +105,7 @@ impl Shape {
 }
 
 /// What an event does to a cell.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) cell: usize,
     /// Which of the cell's inputs the event is: a step, an end, a name.
@@ -95,7 +116,7 @@ pub(crate) struct Route {
 }
 
 /// What a property must be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) enum Check {
     Labels(Vec<u16>),
     Texts(Vec<String>),
@@ -104,12 +125,13 @@ pub(crate) enum Check {
 }
 
 /// An event as a device knows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct EventPlan {
+    pub(crate) name: String,
+    /// By name.
     pub(crate) properties: Vec<(String, Property)>,
-    /// The place of each label of each property.
-    #[serde(skip)]
-    pub(crate) labels: Vec<BTreeMap<String, u16>>,
+    /// The places of each property's labels, by their names.
+    labels: Vec<Vec<u16>>,
     pub(crate) routes: Vec<Route>,
 }
 
@@ -118,9 +140,27 @@ pub(crate) const OTHER: &str = "other";
 
 impl EventPlan {
     /// An event of these properties, which are sorted, that moves no cell yet.
-    pub(super) fn new(properties: Vec<(String, Property)>) -> Self {
-        let labels = properties.iter().map(|(_, kind)| places(kind)).collect();
-        Self { properties, labels, routes: Vec::new() }
+    pub(super) fn new(name: String, properties: Vec<(String, Property)>) -> Self {
+        let mut event = Self { name, properties, labels: Vec::new(), routes: Vec::new() };
+        event.complete();
+        event
+    }
+
+    /// Adds what follows from the rest.
+    pub(super) fn complete(&mut self) {
+        self.labels = self.properties.iter().map(|(_, kind)| by_name(listed(kind))).collect();
+    }
+
+    /// The place of a label of the property in that place; None if it is not listed.
+    pub(crate) fn label(&self, property: usize, label: &str) -> Option<u16> {
+        let (labels, sorted) = (listed(&self.properties[property].1), &self.labels[property]);
+        let found = sorted.binary_search_by(|place| labels[usize::from(*place)].as_str().cmp(label));
+        found.ok().map(|found| sorted[found])
+    }
+
+    /// The place of `other` among the labels of the property in that place: its own if it is listed, or the one after the last.
+    pub(crate) fn other(&self, property: usize) -> u16 {
+        self.label(property, OTHER).unwrap_or(self.labels[property].len() as u16)
     }
 
     pub(crate) fn place_of(&self, property: &str) -> Option<usize> {
@@ -128,14 +168,22 @@ impl EventPlan {
     }
 }
 
-/// The place of each label of a property.
-pub(super) fn places(property: &Property) -> BTreeMap<String, u16> {
+/// The labels that a property lists.
+pub(super) fn listed(property: &Property) -> &[String] {
     match property {
-        Property::Labels(labels) => {
-            (0..).zip(with_other(labels)).map(|(place, label)| (label, place)).collect()
-        }
-        Property::Flag | Property::Number | Property::Text => BTreeMap::new(),
+        Property::Labels(labels) => labels,
+        Property::Flag | Property::Number | Property::Text => &[],
     }
+}
+
+/// The places of labels in the order of their names. Each is put where it belongs: a sort would be more to download.
+fn by_name(labels: &[String]) -> Vec<u16> {
+    let mut sorted: Vec<u16> = Vec::with_capacity(labels.len());
+    for (place, label) in (0..).zip(labels) {
+        let before = sorted.partition_point(|other| labels[usize::from(*other)] < *label);
+        sorted.insert(before, place);
+    }
+    sorted
 }
 
 /// The labels of a property, with `other` at the end unless it is listed.

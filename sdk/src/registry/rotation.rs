@@ -18,139 +18,89 @@
 //! The draw is one number in [0, 1) for life, and the group is its place among the groups, so a registry whose groups change
 //! may put a device into another one. What it spent before stays spent; its ledger refuses what would go over the caps.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::Registry;
 use super::declared::Privacy;
 use super::metric::Metric;
 use crate::identity::DeviceSecret;
 use crate::metric::MetricId;
 
 /// The groups of a registry's metrics, of which each device answers one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rotation {
-    everything: Group,
-    groups: Vec<Group>,
+#[derive(Clone, Copy)]
+pub struct Rotation<'r> {
+    registry: &'r Registry,
 }
 
-impl Rotation {
-    pub(super) fn new(metrics: &BTreeMap<MetricId, Metric>, caps: Privacy) -> Self {
-        let mut items: Vec<Item<'_>> =
-            metrics.iter().map(|(id, metric)| Item::new(id, metric, caps)).collect();
-        let mut everything = Group::default();
-        items.iter().for_each(|item| everything.push(item));
-        items.sort_by(|a, b| b.part.total_cmp(&a.part).then_with(|| a.id.cmp(b.id)));
-        let mut groups: Vec<Group> = Vec::new();
-        for item in &mut items {
-            let place = groups.iter().position(|group| group.has_room(item, caps)).unwrap_or(groups.len());
-            if place == groups.len() {
-                groups.push(Group::default());
-            }
-            groups[place].push(item);
-        }
-        fill(&mut groups, &mut items, caps);
-        Self { everything, groups }
-    }
-
-    /// The rotation of a registry that was compiled before, whose groups are told by the places of their metrics. None if
-    /// there is no group, or a place beyond the metrics.
-    pub(super) fn of_places(
-        groups: &[Vec<usize>],
-        metrics: &BTreeMap<MetricId, Metric>,
-        caps: Privacy,
-    ) -> Option<Self> {
-        let items: Vec<Item<'_>> = metrics.iter().map(|(id, metric)| Item::new(id, metric, caps)).collect();
-        let group = |places: &[usize]| {
-            let mut group = Group::default();
-            for place in places {
-                group.push(items.get(*place)?);
-            }
-            Some(group)
-        };
-        let everything = group(&(0..items.len()).collect::<Vec<_>>())?;
-        let groups = groups.iter().map(|places| group(places)).collect::<Option<_>>()?;
-        Some(Self { everything, groups }).filter(|rotation| !rotation.groups.is_empty())
-    }
-
-    /// The groups, told by the places of their metrics.
-    pub(super) fn places(&self) -> Vec<Vec<usize>> {
-        let all: Vec<&MetricId> = self.everything.metrics.iter().collect();
-        let places = |group: &Group| (0..all.len()).filter(|&i| group.holds(all[i])).collect();
-        self.groups.iter().map(places).collect()
+impl<'r> Rotation<'r> {
+    pub(super) fn new(registry: &'r Registry) -> Self {
+        Self { registry }
     }
 
     /// Whether there is more than one group, so that no metric need be answered by every device.
-    pub fn is_needed(&self) -> bool {
-        self.groups.len() > 1
+    pub fn is_needed(self) -> bool {
+        self.registry.groups.len() > 1
     }
 
     /// All metrics as if one device answered them.
-    pub fn everything(&self) -> &Group {
-        &self.everything
+    pub fn everything(self) -> Group<'r> {
+        Group { caps: self.registry.privacy, metrics: self.registry.metrics.iter().collect() }
     }
 
     /// The groups; at least one.
-    pub fn groups(&self) -> &[Group] {
-        &self.groups
+    pub fn groups(self) -> impl ExactSizeIterator<Item = Group<'r>> {
+        (0..self.registry.groups.len()).map(move |place| self.group(place))
     }
 
     /// The group that a device answers, for life.
-    pub fn group_of(&self, secret: &DeviceSecret) -> &Group {
-        &self.groups[self.place_of(secret)]
+    pub fn group_of(self, secret: &DeviceSecret) -> Group<'r> {
+        self.group(self.registry.group_of(secret))
     }
 
-    /// The place of that group.
-    pub(crate) fn place_of(&self, secret: &DeviceSecret) -> usize {
-        secret.group(self.groups.len())
+    fn group(self, place: usize) -> Group<'r> {
+        let Registry { metrics, groups, privacy, .. } = self.registry;
+        Group { caps: *privacy, metrics: groups[place].iter().map(|place| &metrics[*place]).collect() }
     }
 
     /// The share of devices that answer a metric; None for a metric of another registry.
-    pub fn share(&self, metric: &MetricId) -> Option<Share> {
-        let holding = self.groups.iter().filter(|group| group.holds(metric)).count();
-        (holding > 0).then(|| Share::new(holding, self.groups.len()))
+    pub fn share(self, metric: &MetricId) -> Option<Share> {
+        let holding = self.groups().filter(|group| group.holds(metric)).count();
+        (holding > 0).then(|| Share::new(holding, self.registry.groups.len()))
     }
 }
 
 /// Metrics that one device answers, and what they cost it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Group {
-    metrics: BTreeSet<MetricId>,
-    weekly: f64,
-    lifetime: f64,
+#[derive(Clone, Debug)]
+pub struct Group<'r> {
+    caps: Privacy,
+    metrics: Vec<&'r Metric>,
 }
 
-impl Group {
+impl<'r> Group<'r> {
     /// Whether a metric is one of them.
     pub fn holds(&self, metric: &MetricId) -> bool {
-        self.metrics.contains(metric)
+        self.metrics().any(|id| id == metric)
     }
 
     /// The metrics, by name.
-    pub fn metrics(&self) -> impl ExactSizeIterator<Item = &MetricId> {
-        self.metrics.iter()
+    pub fn metrics(&self) -> impl ExactSizeIterator<Item = &'r MetricId> {
+        self.metrics.iter().map(|metric| metric.id())
     }
 
     /// The most ε that they cost a device in a week, rounded up. A metric that the program answers by itself, as often as it
     /// likes, counts with its ε∞, or with the whole cap if that is less: beyond it the ledger refuses.
     pub fn weekly_epsilon(&self) -> f64 {
-        self.weekly
+        self.sum().weekly
     }
 
     /// The most ε that they cost a device for ever, for one answer to each, counted like [`Self::weekly_epsilon`].
     pub fn lifetime_epsilon(&self) -> f64 {
-        self.lifetime
+        self.sum().lifetime
     }
 
-    fn has_room(&self, item: &Item<'_>, caps: Privacy) -> bool {
-        add_up(self.weekly, item.weekly) <= caps.weekly
-            && add_up(self.lifetime, item.lifetime) <= caps.lifetime
-    }
-
-    fn push(&mut self, item: &Item<'_>) {
-        self.metrics.insert(item.id.clone());
-        self.weekly = add_up(self.weekly, item.weekly);
-        self.lifetime = add_up(self.lifetime, item.lifetime);
+    fn sum(&self) -> Cost {
+        Cost::sum(self.metrics.iter().map(|metric| Cost::of(metric, self.caps)))
     }
 }
 
@@ -193,39 +143,73 @@ impl fmt::Display for Share {
     }
 }
 
-/// A metric that is put into groups.
-struct Item<'m> {
-    id: &'m MetricId,
+/// What metrics cost a device in a week and for ever.
+#[derive(Clone, Copy, Default)]
+struct Cost {
     weekly: f64,
     lifetime: f64,
-    /// The greatest part of a cap that it takes.
-    part: f64,
 }
 
-impl<'m> Item<'m> {
-    fn new(id: &'m MetricId, metric: &Metric, caps: Privacy) -> Self {
+impl Cost {
+    fn of(metric: &Metric, caps: Privacy) -> Self {
         let unplanned = metric.params.epsilon_infinity().get();
-        let (weekly, lifetime) = match &metric.plan {
-            Some(_) => (metric.weekly_epsilon(), metric.lifetime_epsilon()),
-            None => (unplanned.min(caps.weekly), unplanned.min(caps.lifetime)),
-        };
-        Self { id, weekly, lifetime, part: (weekly / caps.weekly).max(lifetime / caps.lifetime) }
+        match &metric.plan {
+            Some(_) => Self { weekly: metric.weekly_epsilon(), lifetime: metric.lifetime_epsilon() },
+            None => Self { weekly: unplanned.min(caps.weekly), lifetime: unplanned.min(caps.lifetime) },
+        }
+    }
+
+    /// The sum, rounded up.
+    fn sum(costs: impl Iterator<Item = Self>) -> Self {
+        costs.fold(Self::default(), |sum, cost| Self {
+            weekly: add_up(sum.weekly, cost.weekly),
+            lifetime: add_up(sum.lifetime, cost.lifetime),
+        })
+    }
+
+    fn is_within(self, caps: Privacy) -> bool {
+        self.weekly <= caps.weekly && self.lifetime <= caps.lifetime
+    }
+
+    /// The greatest part of a cap that it takes.
+    fn part(self, caps: Privacy) -> f64 {
+        (self.weekly / caps.weekly).max(self.lifetime / caps.lifetime)
     }
 }
 
-/// Lets each group take in what still fits.
-fn fill(groups: &mut [Group], items: &mut [Item<'_>], caps: Privacy) {
-    let mut standing: BTreeMap<&MetricId, usize> = items.iter().map(|item| (item.id, 1)).collect();
-    for group in groups {
-        // The sort is stable: of those that stand in equally many groups, the larger first.
-        items.sort_by_key(|item| standing[item.id]);
-        for item in &*items {
-            if !group.holds(item.id) && group.has_room(item, caps) {
-                group.push(item);
-                standing.entry(item.id).and_modify(|groups| *groups += 1);
+/// The groups of metrics that stand in the order of their names, told by their places, ascending.
+pub(super) fn groups(metrics: &[Metric], caps: Privacy) -> Vec<Vec<usize>> {
+    let costs: Vec<Cost> = metrics.iter().map(|metric| Cost::of(metric, caps)).collect();
+    let mut places: Vec<usize> = (0..metrics.len()).collect();
+    // The sorts are stable: of equal parts the first by name.
+    places.sort_by(|a, b| costs[*b].part(caps).total_cmp(&costs[*a].part(caps)));
+    let with = |group: &[usize], place: usize| {
+        let before = group.partition_point(|other| *other < place);
+        let grown = [&group[..before], &[place], &group[before..]].concat();
+        Some(grown).filter(|grown| Cost::sum(grown.iter().map(|place| costs[*place])).is_within(caps))
+    };
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for &place in &places {
+        let grown = groups.iter().enumerate().find_map(|(i, group)| Some((i, with(group, place)?)));
+        match grown {
+            Some((group, grown)) => groups[group] = grown,
+            None => groups.push(Vec::from([place])),
+        }
+    }
+    let mut standing = alloc::vec![1; metrics.len()];
+    for group in &mut groups {
+        // Of those that stand in equally many groups, the larger first.
+        places.sort_by_key(|place| standing[*place]);
+        for &place in &places {
+            if !group.contains(&place)
+                && let Some(grown) = with(group, place)
+            {
+                *group = grown;
+                standing[place] += 1;
             }
         }
     }
+    groups
 }
 
 /// a + b for numbers from 0, rounded up; exact where one is 0.
@@ -266,11 +250,11 @@ mod tests {
         epsilons.iter().map(|(name, epsilon)| ((*name).to_string(), *epsilon)).collect()
     }
 
-    fn held(rotation: &Rotation) -> Vec<Vec<String>> {
-        rotation.groups().iter().map(|group| group.metrics().map(ToString::to_string).collect()).collect()
+    fn held(rotation: Rotation<'_>) -> Vec<Vec<String>> {
+        rotation.groups().map(|group| group.metrics().map(ToString::to_string).collect()).collect()
     }
 
-    fn share(rotation: &Rotation, metric: &str) -> String {
+    fn share(rotation: Rotation<'_>, metric: &str) -> String {
         rotation.share(&MetricId::new(metric).unwrap()).unwrap().to_string()
     }
 
@@ -282,7 +266,8 @@ mod tests {
         assert_eq!(held(rotation), [["a", "b", "c"]]);
         assert_eq!(share(rotation, "a"), "1");
         assert_eq!(rotation.share(&MetricId::new("d").unwrap()), None);
-        assert_eq!(*rotation.everything(), rotation.groups()[0]);
+        let only = rotation.groups().next().unwrap();
+        assert!(rotation.everything().metrics().eq(only.metrics()));
     }
 
     /// Worked by hand. By size: d (4), a and b (2), c (1). First fit: {d}, {a, b}, {c}. Then the third group, with room for 3,
@@ -295,7 +280,9 @@ mod tests {
         assert_eq!(["a", "b", "c", "d"].map(|name| share(rotation, name)), ["2/3", "1/3", "1/3", "1/3"]);
         let everything = rotation.everything();
         assert!((everything.weekly_epsilon() - 9.0).abs() < 1e-6, "{everything:?}");
-        assert!(everything.weekly_epsilon() > 4.0 && rotation.groups()[1].weekly_epsilon() <= 4.0);
+        assert!(
+            everything.weekly_epsilon() > 4.0 && rotation.groups().nth(1).unwrap().weekly_epsilon() <= 4.0
+        );
     }
 
     /// The caps of a week and of a life bind alike: each metric takes 1 in a week, but 2 for ever.
@@ -326,7 +313,7 @@ mod tests {
         let declared = serde_json::from_value(json!({ "metrics": metrics })).unwrap();
         let registry = Registry::new(&declared).unwrap();
         assert_eq!(held(registry.rotation()), [["unbounded"], ["bounded"]]);
-        let group = &registry.rotation().groups()[1];
+        let group = registry.rotation().groups().nth(1).unwrap();
         assert!((group.weekly_epsilon() - 2.0).abs() < 1e-6, "{group:?}");
     }
 

@@ -380,7 +380,7 @@ impl World {
         let (status, ledger) = (self.core.status(), self.core.ledger(self.moment()));
         let dropped = status.dropped;
         let gone = dropped.too_old + dropped.no_room + dropped.too_large + dropped.uncertain + dropped.erased;
-        let refused: u64 = status.uploads.refused.values().sum();
+        let refused: u64 = status.uploads.refused.iter().map(|(_, count)| count).sum();
         let (made, counted) = (ledger.reports, status.uploads.counted);
         if made != counted + refused + gone + status.waiting + status.on_the_way {
             return Err(format!("{made} reports were made, but {status:?}"));
@@ -409,7 +409,7 @@ impl World {
             collected,
             erased: status.dropped.erased,
             too_old: status.dropped.too_old,
-            refused: status.uploads.refused.values().sum(),
+            refused: status.uploads.refused.iter().map(|(_, count)| count).sum(),
             over_cap: week_spent + life_spent,
             resent: self.resent,
             crashes: self.crashes,

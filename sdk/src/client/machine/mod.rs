@@ -381,5 +381,5 @@ fn clock(now: Moment) -> ClockState {
 
 /// Whether the device answers a metric.
 fn is_asked(registry: &Registry, secret: &DeviceSecret, metric: &Metric) -> bool {
-    registry.rotation().group_of(secret).holds(metric.id())
+    registry.holds(registry.group_of(secret), metric.id())
 }

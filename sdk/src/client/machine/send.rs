@@ -1,5 +1,7 @@
 //! What is written and sent, and what comes of it.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
@@ -151,7 +153,13 @@ impl Core {
     fn count_refused(&mut self, reason: &str, reports: u64) {
         const OTHER: &str = "other";
         let refused = &mut self.counts.refused;
-        let known = refused.contains_key(reason) || (refused.len() < MAX_REASONS && reason.len() <= 40);
-        *refused.entry(if known { reason } else { OTHER }.into()).or_default() += reports;
+        let place = |refused: &[(String, u64)], reason| refused.iter().position(|(known, _)| known == reason);
+        let room = refused.len() < MAX_REASONS && reason.len() <= 40;
+        let reason = if room || place(refused, reason).is_some() { reason } else { OTHER };
+        let place = place(refused, reason).unwrap_or_else(|| {
+            refused.push((reason.to_owned(), 0));
+            refused.len() - 1
+        });
+        refused[place].1 += reports;
     }
 }

@@ -101,7 +101,7 @@ impl Core {
         };
         self.journal.note(now.at);
         self.report_all(&answers, now);
-        if self.registry.event_names.contains_key(event) { Tracked::Taken } else { Tracked::Unknown }
+        if self.registry.event(event).is_some() { Tracked::Taken } else { Tracked::Unknown }
     }
 
     /// Takes up the view of a page or screen: the event [`PAGE`] with its `name` among its properties.

@@ -3,9 +3,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Outgoing, Queue, Waiting};
+use crate::binary::binary;
 use crate::calendar::Timestamp;
 use crate::metric::{Epoch, MetricId, Stream};
 use crate::params::{Fingerprint, MAX_BITS};
@@ -13,7 +12,7 @@ use crate::registry::RegistryHash;
 use crate::report::{BatchId, BitBytes, Report};
 
 /// The queue as it is stored.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default)]
 pub(in super::super) struct StoredQueue {
     waiting: Vec<(StoredReport, Timestamp)>,
     batches: Vec<StoredBatch>,
@@ -21,14 +20,12 @@ pub(in super::super) struct StoredQueue {
     retry_at: Option<Timestamp>,
 }
 
-#[derive(Serialize, Deserialize)]
 struct StoredBatch {
     id: [u8; 16],
     reports: Vec<StoredReport>,
     rest: Vec<StoredReport>,
 }
 
-#[derive(Serialize, Deserialize)]
 struct StoredReport {
     metric: MetricId,
     version: u32,
@@ -40,6 +37,10 @@ struct StoredReport {
     cohort: u16,
     bits: Vec<u8>,
 }
+
+binary!(struct StoredQueue { waiting, batches, failures, retry_at });
+binary!(struct StoredBatch { id, reports, rest });
+binary!(struct StoredReport { metric, version, fingerprint, bit_count, epoch, registry, tags, cohort, bits });
 
 impl StoredReport {
     fn of(report: &Report) -> Self {

@@ -78,7 +78,7 @@ fn a_refused_batch_is_dropped_and_counted() {
     let problem = br#"{"type":"urn:deniable:problem:unknown-metric","title":"x","status":404,"detail":"x"}"#;
     let (flushed, status) = met(Some(answer("404 Not Found", "", problem)));
     assert_eq!(flushed, Flushed::Done);
-    assert_eq!(status.client.uploads.refused["unknown-metric"], 1);
+    assert_eq!(status.client.uploads.refused, [("unknown-metric".into(), 1)]);
     let problem = br#"{"type":"urn:deniable:problem:revoked-key","title":"x","status":403,"detail":"x"}"#;
     let (flushed, status) = met(Some(answer("403 Forbidden", "", problem)));
     assert_eq!(flushed, Flushed::NotSent(Outcome::KeyRefused { status: 403 }));
