@@ -133,9 +133,7 @@ pub(super) fn judge<'a>(reply: &Reply<'a>, reports: u64, now: Timestamp) -> (Ver
         400..=499 => match problem(body) {
             Some(_) if matches!(status, 401 | 403) => (later(asked, false), Outcome::KeyRefused { status }),
             Some(name) if PASSING.contains(&name) => (later(asked, false), Outcome::Failed { status }),
-            Some(name) if !MISDIRECTED.contains(&name) => {
-                (Verdict::Never(name), Outcome::Refused { status })
-            }
+            Some(name) if !MISDIRECTED.contains(&name) => (Verdict::Never(name), Outcome::Refused { status }),
             _ => (later(asked, true), Outcome::NotACollector { status }),
         },
         _ => (later(asked, true), Outcome::Failed { status }),
@@ -260,12 +258,7 @@ impl<'a> Json<'a> {
         })
     }
 
-    fn list(
-        &mut self,
-        open: u8,
-        close: u8,
-        each: &mut dyn FnMut(&mut Self) -> Option<()>,
-    ) -> Option<()> {
+    fn list(&mut self, open: u8, close: u8, each: &mut dyn FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.eat(open)?;
         self.depth += 1;
         if self.depth > Self::MAX_DEPTH {

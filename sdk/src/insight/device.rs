@@ -2,9 +2,8 @@
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
-
-use smallvec::SmallVec;
 
 use super::clock::{Clock, Reading};
 use super::kept::Kept;
@@ -17,9 +16,6 @@ use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, OTHER, Plan, 
 
 /// The most epochs of one kind that are answered after a long sleep, beside the one that was open.
 const MAX_CAUGHT_UP: usize = 30;
-
-/// The properties of an event, each in the place of its declaration.
-type Properties<'a> = SmallVec<[Option<Got<'a>>; 8]>;
 
 /// Which metrics a device answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -413,8 +409,12 @@ fn answered(view: &View<'_>, metric: &Metric, plan: &Plan, period: Day) -> Answe
 }
 
 /// Reads the properties of an event by their declarations; what does not fit is dropped and counted.
-pub(super) fn properties<'a>(plan: &EventPlan, event: &Event<'a>, counters: &mut Counters) -> Properties<'a> {
-    let mut properties = SmallVec::from_elem(None, plan.properties.len());
+pub(super) fn properties<'a>(
+    plan: &EventPlan,
+    event: &Event<'a>,
+    counters: &mut Counters,
+) -> Vec<Option<Got<'a>>> {
+    let mut properties = vec![None; plan.properties.len()];
     for (name, property) in event.properties {
         let Some(place) = plan.place_of(name) else {
             counters.unknown_properties += 1;
@@ -442,7 +442,7 @@ pub(super) fn properties<'a>(plan: &EventPlan, event: &Event<'a>, counters: &mut
     properties
 }
 
-pub(super) fn passes(filters: &[(usize, Check)], properties: &Properties<'_>) -> bool {
+pub(super) fn passes(filters: &[(usize, Check)], properties: &[Option<Got<'_>>]) -> bool {
     filters.iter().all(|(place, check)| match (check, properties[*place]) {
         (Check::Labels(labels), Some(Got::Label(label))) => labels.contains(&label),
         (Check::Texts(texts), Some(Got::Text(text))) => texts.iter().any(|listed| listed == text),
