@@ -45,7 +45,6 @@ use bitvec::order::Lsb0;
 use bitvec::slice::BitSlice;
 use smallvec::SmallVec;
 
-pub(crate) use self::batch::write_borrowed;
 pub use self::batch::{Batch, Section, write_batch};
 pub use self::error::BatchError;
 use crate::metric::{Epoch, Stream};

@@ -112,8 +112,8 @@ impl Preview {
     pub(super) fn of_device(metric: &Metric, answered: &Answered) -> Self {
         let began = Day(answered.epoch.0);
         let ends = match metric.every() {
-            Some(Every::Day) => Some(Day(began.0 + 1)),
-            Some(Every::Week) => Some(Day(began.0 + 7).week()),
+            Some(Every::Day) => Some(began.next()),
+            Some(Every::Week) => Some(began.next_week()),
             Some(Every::Month) => Some(began.next_month()),
             Some(Every::Once | Every::Session | Every::Event(_)) | None => None,
         };
@@ -160,9 +160,12 @@ fn words(metric: &Metric, given: &Given) -> String {
             place
         }),
         Given::Subset(set) => {
-            let names = metric.labels().iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
-            let names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
-            if names.is_empty() { NO_TEXT.to_owned() } else { names.join(", ") }
+            let mut named = String::new();
+            for (_, name) in metric.labels().iter().enumerate().filter(|(i, _)| set >> i & 1 == 1) {
+                named.push_str(if named.is_empty() { "" } else { ", " });
+                named.push_str(name);
+            }
+            if named.is_empty() { NO_TEXT.to_owned() } else { named }
         }
         Given::Text(text) => text.clone(),
         Given::Number(number) => number.map_or_else(|| NO_TEXT.to_owned(), thousandths),

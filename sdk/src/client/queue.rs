@@ -11,14 +11,12 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use rand::RngExt;
-
 pub(super) use self::stored::StoredQueue;
 use super::options::Options;
 use crate::calendar::Timestamp;
 use crate::entropy::Randomness;
 use crate::metric::Epoch;
-use crate::report::{BatchId, Report, write_borrowed};
+use crate::report::{BatchId, Report, write_batch};
 
 /// The first wait after a failure.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -112,9 +110,11 @@ impl Queue {
         self.waiting.len() + self.batches.iter().map(Outgoing::len).sum::<usize>()
     }
 
-    pub(super) fn reports(&self) -> impl Iterator<Item = &Report> {
-        let batched = self.batches.iter().flat_map(|batch| batch.reports.iter().chain(&batch.rest));
-        self.waiting.iter().map(|waiting| &waiting.report).chain(batched)
+    /// The sum of what `count` says of each report.
+    pub(super) fn sum(&self, count: &dyn Fn(&Report) -> usize) -> usize {
+        let waiting = self.waiting.iter().map(|waiting| count(&waiting.report)).sum::<usize>();
+        let batched = |batch: &Outgoing| batch.reports().map(count).sum::<usize>();
+        waiting + self.batches.iter().map(batched).sum::<usize>()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -155,7 +155,7 @@ impl Queue {
     }
 
     fn weigh(&mut self) {
-        self.bytes = self.reports().map(size).sum();
+        self.bytes = self.sum(&size);
     }
 
     /// Draws anew what a clock that was set back has moved beyond reach.
@@ -246,7 +246,7 @@ impl Queue {
         if batch.since > durable {
             return NextUpload::WaitUntil(now);
         }
-        let body = write_borrowed(options.key, batch.id, &batch.reports);
+        let body = write_batch(options.key, batch.id, &batch.reports);
         let body = body.expect("a batch that was formed has reports, and no more than its limit");
         self.uploading = Some((batch.id, now));
         NextUpload::Send(Upload { id: batch.id, body, content_type: "application/octet-stream" })
@@ -343,20 +343,18 @@ fn size(report: &Report) -> usize {
     SECTION_BYTES + stream.metric().as_str().len() + tags + 2 + stream.bit_bytes()
 }
 
+/// An instant so much later, where nothing waits for more than a week.
 pub(super) fn after(now: Timestamp, wait: Duration) -> Timestamp {
-    Timestamp::from_millis(
-        now.as_millis().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
-    )
+    Timestamp::from_millis(now.as_millis() + wait.as_millis() as i64)
 }
 
 /// A random part of a duration.
 fn draw(most: Duration, coins: &mut Randomness) -> Duration {
-    let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(coins.generator().random_range(0..=millis))
+    Duration::from_millis(coins.draw_up_to(most.as_millis() as u64))
 }
 
 fn shuffle(places: &mut [usize], coins: &mut Randomness) {
     for i in (1..places.len()).rev() {
-        places.swap(i, coins.generator().random_range(0..=i));
+        places.swap(i, coins.draw_up_to(i as u64) as usize);
     }
 }

@@ -257,15 +257,8 @@ impl Device {
         if to <= from {
             return false;
         }
-        self.end_epochs(&Every::Day, Window::Day, from, to, |day| Day(day.0 + 1), answers);
-        self.end_epochs(
-            &Every::Week,
-            Window::Week,
-            from.week(),
-            to.week(),
-            |day| Day(day.0 + 7).week(),
-            answers,
-        );
+        self.end_epochs(&Every::Day, Window::Day, from, to, Day::next, answers);
+        self.end_epochs(&Every::Week, Window::Week, from.week(), to.week(), Day::next_week, answers);
         self.end_epochs(&Every::Month, Window::Month, from.month(), to.month(), Day::next_month, answers);
         self.clock.today = to;
         self.forget_kept();
@@ -279,7 +272,7 @@ impl Device {
         window: Window,
         from: Day,
         to: Day,
-        next: impl Fn(Day) -> Day,
+        next: fn(Day) -> Day,
         answers: &mut Vec<Answered>,
     ) {
         if from >= to {
@@ -287,14 +280,12 @@ impl Device {
         }
         self.answer(every, from, answers);
         self.restart(window);
-        let slept: Vec<Day> = core::iter::successors(Some(next(from)), |day| Some(next(*day)))
-            .take_while(|day| *day < to)
-            .collect();
-        let skipped = slept.len().saturating_sub(MAX_CAUGHT_UP);
+        let slept = || {
+            core::iter::successors(Some(next(from)), |day| Some(next(*day))).take_while(|day| *day < to)
+        };
+        let skipped = slept().count().saturating_sub(MAX_CAUGHT_UP);
         self.counters.epochs_skipped += skipped as u64;
-        for day in &slept[skipped..] {
-            self.answer(every, *day, answers);
-        }
+        slept().skip(skipped).for_each(|day| self.answer(every, day, answers));
     }
 
     fn set_back(&mut self, now: Moment, answers: &mut Vec<Answered>) {

@@ -18,7 +18,7 @@
 //! The draw is one number in [0, 1) for life, and the group is its place among the groups, so a registry whose groups change
 //! may put a device into another one. What it spent before stays spent; its ledger refuses what would go over the caps.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -61,16 +61,16 @@ impl Rotation {
         caps: Privacy,
     ) -> Option<Self> {
         let items: Vec<Item<'_>> = metrics.iter().map(|(id, metric)| Item::new(id, metric, caps)).collect();
-        let group = |places: &[usize]| {
+        let mut rotation = Self { everything: Group::default(), groups: Vec::new() };
+        items.iter().for_each(|item| rotation.everything.push(item));
+        for places in groups {
             let mut group = Group::default();
             for place in places {
                 group.push(items.get(*place)?);
             }
-            Some(group)
-        };
-        let everything = group(&(0..items.len()).collect::<Vec<_>>())?;
-        let groups = groups.iter().map(|places| group(places)).collect::<Option<_>>()?;
-        Some(Self { everything, groups }).filter(|rotation| !rotation.groups.is_empty())
+            rotation.groups.push(group);
+        }
+        (!rotation.groups.is_empty()).then_some(rotation)
     }
 
     /// The groups, told by the places of their metrics.
@@ -115,7 +115,8 @@ impl Rotation {
 /// Metrics that one device answers, and what they cost it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Group {
-    metrics: BTreeSet<MetricId>,
+    /// By name.
+    metrics: Vec<MetricId>,
     weekly: f64,
     lifetime: f64,
 }
@@ -123,7 +124,7 @@ pub struct Group {
 impl Group {
     /// Whether a metric is one of them.
     pub fn holds(&self, metric: &MetricId) -> bool {
-        self.metrics.contains(metric)
+        self.metrics.binary_search(metric).is_ok()
     }
 
     /// The metrics, by name.
@@ -148,7 +149,9 @@ impl Group {
     }
 
     fn push(&mut self, item: &Item<'_>) {
-        self.metrics.insert(item.id.clone());
+        if let Err(place) = self.metrics.binary_search(item.id) {
+            self.metrics.insert(place, item.id.clone());
+        }
         self.weekly = add_up(self.weekly, item.weekly);
         self.lifetime = add_up(self.lifetime, item.lifetime);
     }

@@ -22,12 +22,7 @@ const HEADER_BYTES: usize = 4 + 1 + 16 + 16 + 2;
 /// # Errors
 /// [`BatchError::Empty`] without reports, and [`BatchError::TooLarge`] if they do not fit into
 /// [`MAX_BATCH_BYTES`]; send them in several batches then.
-pub fn write_batch(key: WriteKey, id: BatchId, reports: Vec<Report>) -> Result<Vec<u8>, BatchError> {
-    write_borrowed(key, id, &reports)
-}
-
-/// As [`write_batch`], of reports that are kept.
-pub(crate) fn write_borrowed(key: WriteKey, id: BatchId, reports: &[Report]) -> Result<Vec<u8>, BatchError> {
+pub fn write_batch(key: WriteKey, id: BatchId, reports: &[Report]) -> Result<Vec<u8>, BatchError> {
     // A page downloads what sorts here, and a heap takes a tenth of what the sort of a slice does.
     let reports = reports.iter().collect::<BinaryHeap<_>>().into_sorted_vec();
     let sections = || reports.chunk_by(|one, other| one.shares_section(other));
