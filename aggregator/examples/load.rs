@@ -293,7 +293,7 @@ fn bodies(reports: usize) -> Vec<Vec<u8>> {
                 let encoder = Encoder::new(MetricId::new("host").unwrap(), 1, params(), &secret);
                 encoder.encode(Value::Text("shop.example"), today(), &mut randomness).unwrap()
             });
-            write_batch(KEY, BatchId([0; 16]), reports.collect()).unwrap()
+            write_batch(KEY, BatchId([0; 16]), &reports.collect::<Vec<_>>()).unwrap()
         })
         .collect()
 }

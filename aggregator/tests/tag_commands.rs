@@ -73,7 +73,7 @@ fn folder() -> tempfile::TempDir {
             }
         }
     }
-    let body = write_batch(WriteKey::NONE, BatchId([1; 16]), reports).unwrap();
+    let body = write_batch(WriteKey::NONE, BatchId([1; 16]), &reports).unwrap();
     let open = Epoch(0)..=Epoch(u32::MAX);
     let terms = Terms { catalog: &catalog, registries: &registries, open, source: "" };
     let checked = Accepted::check(&Batch::parse(&body).unwrap(), &terms);
@@ -240,7 +240,7 @@ fn a_label_without_figures_does_not_hide_the_others() {
     let labels = catalog.registry().tags().next().unwrap().1;
     let other = labels.iter().position(|label| !["free", "pro"].contains(&label.as_str())).unwrap();
     let report = report.published(catalog.registry().hash(), &[other]).unwrap();
-    let body = write_batch(WriteKey::NONE, BatchId([2; 16]), vec![report]).unwrap();
+    let body = write_batch(WriteKey::NONE, BatchId([2; 16]), &[report]).unwrap();
     let registries = store.registries().unwrap();
     let open = Epoch(0)..=Epoch(u32::MAX);
     let terms = Terms { catalog: &catalog, registries: &registries, open, source: "" };

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let report = encoder.encode(Value::Text("shop.example"), today, &mut randomness)?;
 
     // If the answer is lost, send the same bytes again: the collector counts a batch once.
-    let batch = write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), vec![report])?;
+    let batch = write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), &[report])?;
     let answer = ureq::post(format!("{collector}/v1/reports")).send(&batch)?.into_body().read_to_string()?;
     println!("sent {} bytes: {answer}", batch.len());
     Ok(())

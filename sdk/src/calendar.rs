@@ -94,6 +94,16 @@ impl Day {
         Self(self.0 - (day - 1))
     }
 
+    /// The day after it.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The Monday of the next week.
+    pub(crate) fn next_week(self) -> Self {
+        Self(self.0 + 7).week()
+    }
+
     /// The first day of the next month.
     pub(crate) fn next_month(self) -> Self {
         Self(self.month().0 + 31).month()

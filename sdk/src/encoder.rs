@@ -235,7 +235,7 @@ impl Encoder {
     }
 
     fn draw(&self, permanent: &[u8], epoch: Epoch, randomness: &mut Randomness) -> Report {
-        let mut bits = BitBytes::from_elem(0, permanent.len());
+        let mut bits = BitBytes::from_slice(&[0; MAX_BITS / 8][..permanent.len()]);
         match &self.instantaneous {
             Some(sampler) => sampler.respond(permanent, &mut bits, randomness.generator()),
             None => bits.copy_from_slice(permanent),

@@ -85,6 +85,11 @@ impl Randomness {
         id
     }
 
+    /// Draws a whole number from 0 to `most`, uniform but for a bias below `most`·2⁻⁶⁴.
+    pub(crate) fn draw_up_to(&mut self, most: u64) -> u64 {
+        ((u128::from(self.0.next_u64()) * (u128::from(most) + 1)) >> 64) as u64
+    }
+
     /// Draws what is to stay secret.
     pub(crate) fn draw_secret(&mut self) -> Zeroizing<[u8; 32]> {
         let mut secret = Zeroizing::new([0; 32]);

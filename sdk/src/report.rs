@@ -36,6 +36,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::str::FromStr;
@@ -63,14 +64,14 @@ pub struct Report {
     stream: Arc<Stream>,
     epoch: Epoch,
     registry: RegistryHash,
-    tags: SmallVec<[u16; 4]>,
+    tags: Box<[u16]>,
     cohort: u16,
     bits: BitBytes,
 }
 
 impl Report {
     pub(crate) fn new(stream: Arc<Stream>, epoch: Epoch, cohort: u16, bits: BitBytes) -> Self {
-        Self { stream, epoch, registry: RegistryHash::NONE, tags: SmallVec::new(), cohort, bits }
+        Self { stream, epoch, registry: RegistryHash::NONE, tags: Box::default(), cohort, bits }
     }
 
     /// Attaches what is public beside the answer: the registry that asked, and the device's tags as places in their

@@ -120,7 +120,7 @@ impl Case {
             .collect();
         assert!(reports.iter().all(|report| report.bits().len() == params.bits()));
         let count = reports.len();
-        if let Ok(body) = write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), reports) {
+        if let Ok(body) = write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), &reports) {
             batch(&body);
             let read = Batch::parse(&body).expect("what was written can be read");
             assert_eq!(read.report_count(), count);

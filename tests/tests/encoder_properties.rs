@@ -180,11 +180,11 @@ fn a_batch_is_read_back_as_it_was_written() {
             .iter()
             .map(|report| (report.epoch().0, report.cohort(), report.bits().domain().collect()))
             .collect();
-        let body = write_batch(WriteKey::NONE, BatchId(id), reports.clone()).unwrap();
+        let body = write_batch(WriteKey::NONE, BatchId(id), &reports).unwrap();
         let mut reversed = reports;
         reversed.reverse();
         prop_assert_eq!(
-            &write_batch(WriteKey::NONE, BatchId(id), reversed).unwrap(),
+            &write_batch(WriteKey::NONE, BatchId(id), &reversed).unwrap(),
             &body,
             "the order of reports shows"
         );
@@ -211,7 +211,7 @@ fn a_batch_that_is_cut_or_changed_is_refused_or_read_but_never_a_panic() {
     let cases = (params(), (1usize..4).prop_flat_map(numbers), any::<usize>(), 1..=255u8);
     check(&cases, |(params, numbers, place, flip)| {
         let reports = reports(&params, &numbers, 4).into_iter().map(|(report, _)| report).collect();
-        let body = write_batch(WriteKey::NONE, BatchId([1; 16]), reports).unwrap();
+        let body = write_batch(WriteKey::NONE, BatchId([1; 16]), &reports).unwrap();
         for end in 0..body.len() {
             prop_assert!(Batch::parse(&body[..end]).is_err(), "cut to {end} bytes");
         }

@@ -71,7 +71,8 @@ impl Case {
             };
             encoder.encode(value, Epoch(epoch), &mut randomness).unwrap()
         });
-        hex(&write_batch(WriteKey(self.write_key), BatchId(self.batch_id), reports.collect()).unwrap())
+        let reports: Vec<_> = reports.collect();
+        hex(&write_batch(WriteKey(self.write_key), BatchId(self.batch_id), &reports).unwrap())
     }
 
     fn json(&self) -> serde_json::Value {

@@ -116,7 +116,7 @@ impl Objects {
             Object::Report(report) => report,
             _ => unreachable!("the page's classes hold this place"),
         });
-        match key.and_then(|key| deniable::write_batch(key, id, reports)) {
+        match key.and_then(|key| deniable::write_batch(key, id, &reports)) {
             Ok(batch) => to.bytes(&batch),
             Err(error) => error.refuse(to),
         }

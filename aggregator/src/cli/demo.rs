@@ -186,7 +186,7 @@ fn report_all(
             .iter()
             .map(|host| report(host.map_or(NONE, |host| &hosts[host]), (params, epoch), &mut randomness))
             .collect::<Result<Vec<_>>>()?;
-        collector.post(&write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), reports)?)?;
+        collector.post(&write_batch(WriteKey::NONE, BatchId(randomness.draw_id()), &reports)?)?;
         progress.advance(devices.len() as u64);
         Ok(())
     })

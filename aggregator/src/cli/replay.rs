@@ -220,7 +220,7 @@ impl<'a> Randomizing<'a> {
         let mut rest = std::mem::take(&mut self.reports);
         while !rest.is_empty() {
             let after = rest.split_off(fitting(&rest));
-            let batch = write_batch(self.key, BatchId(self.randomness.draw_id()), rest)?;
+            let batch = write_batch(self.key, BatchId(self.randomness.draw_id()), &rest)?;
             self.batches += 1;
             let path = self.directory.join(format!("{:06}.batch", self.batches));
             fs::write(&path, batch).with_context(|| format!("cannot write {}", path.display()))?;

@@ -235,7 +235,7 @@ mod tests {
         let encoder = Encoder::new(metric, 1, *definition.params(), &secret);
         let mut randomness = Randomness::from_system().unwrap();
         let report = encoder.encode(Value::Choice(0), Epoch(1), &mut randomness).unwrap();
-        let body = write_batch(WriteKey::NONE, BatchId([0; 16]), vec![report]).unwrap();
+        let body = write_batch(WriteKey::NONE, BatchId([0; 16]), &[report]).unwrap();
         let registries = Registries::default();
         let open = Epoch(1)..=Epoch(1);
         let terms = Terms { catalog: &catalog, registries: &registries, open, source: "" };

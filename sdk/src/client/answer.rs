@@ -11,8 +11,6 @@
 //! | 401, 403, and any other 4xx | key or address are wrong; an operator can put it right | tried again |
 //! | none | unreachable, or too slow | tried again |
 
-use alloc::borrow::ToOwned;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -81,11 +79,11 @@ pub enum Outcome {
 
 /// What an answer means for the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Verdict<'a> {
     /// It is counted, now or before.
-    Received(Receipt),
+    Received(Receipt<'a>),
     /// It will never be counted, for this reason.
-    Never(String),
+    Never(&'a str),
     /// It has to be smaller.
     TooLarge,
     /// It is to be sent again. `unsure` if it may have been counted.
@@ -94,13 +92,14 @@ pub(super) enum Verdict {
 
 /// What a collector says of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Receipt {
+pub(super) struct Receipt<'a> {
     pub(super) duplicate: bool,
     pub(super) counted: u64,
-    pub(super) refused: Vec<(String, u64)>,
+    pub(super) refused: Vec<(&'a str, u64)>,
 }
 
-impl Receipt {
+impl Receipt<'_> {
+    /// The reports that are not counted.
     pub(super) fn refused(&self) -> u64 {
         self.refused.iter().fold(0, |sum, (_, reports)| sum.saturating_add(*reports))
     }
@@ -113,7 +112,7 @@ const PASSING: [&str; 4] = ["truncated-batch", "unreadable-body", "too-slow", "u
 const MISDIRECTED: [&str; 3] = ["not-found", "method-not-allowed", "unsupported-media-type"];
 
 /// Judges the reply to a batch of so many reports.
-pub(super) fn judge(reply: &Reply<'_>, reports: u64, now: Timestamp) -> (Verdict, Outcome) {
+pub(super) fn judge<'a>(reply: &Reply<'a>, reports: u64, now: Timestamp) -> (Verdict<'a>, Outcome) {
     let later = |asked, unsure| Verdict::Later { asked, unsure };
     let (status, retry_after, body) = match *reply {
         Reply::Unreachable => return (later(None, true), Outcome::Unreachable),
@@ -133,10 +132,8 @@ pub(super) fn judge(reply: &Reply<'_>, reports: u64, now: Timestamp) -> (Verdict
         408 | 425 | 429 => (later(asked, true), Outcome::Limited { status }),
         400..=499 => match problem(body) {
             Some(_) if matches!(status, 401 | 403) => (later(asked, false), Outcome::KeyRefused { status }),
-            Some(name) if PASSING.contains(&&*name) => (later(asked, false), Outcome::Failed { status }),
-            Some(name) if !MISDIRECTED.contains(&&*name) => {
-                (Verdict::Never(name), Outcome::Refused { status })
-            }
+            Some(name) if PASSING.contains(&name) => (later(asked, false), Outcome::Failed { status }),
+            Some(name) if !MISDIRECTED.contains(&name) => (Verdict::Never(name), Outcome::Refused { status }),
             _ => (later(asked, true), Outcome::NotACollector { status }),
         },
         _ => (later(asked, true), Outcome::Failed { status }),
@@ -145,66 +142,77 @@ pub(super) fn judge(reply: &Reply<'_>, reports: u64, now: Timestamp) -> (Verdict
 
 /// How long `Retry-After` asks to wait: seconds, or a date as RFC 9110 writes it (section 5.6.7).
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
+    let text = text.as_bytes().trim_ascii();
+    if let Some(seconds) = number(text) {
+        return u32::try_from(seconds).ok().map(|seconds| Duration::from_secs(seconds.into()));
     }
     let wait = date(text)?.millis_since(now);
     Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
 }
 
 /// An instant like `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut parts = text.split_once(", ")?.1.strip_suffix(" GMT")?.split(' ');
-    let mut next = || parts.next();
-    let (day, month, year, time) = (next()?.parse().ok()?, next()?, next()?.parse().ok()?, next()?);
-    let month = MONTHS.iter().position(|name| *name == month)? as u32 + 1;
-    let mut clock = time.splitn(3, ':').map(|part| part.parse::<u32>().ok());
-    let mut next = |below: u32| clock.next()?.filter(|number| *number < below);
-    let (hour, minute, second) = (next(24)?, next(60)?, next(61)?);
-    let Day(day) = Day::from_civil(year, month, day)?;
+fn date(text: &[u8]) -> Option<Timestamp> {
+    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    let form: &[u8; 29] = text.try_into().ok()?;
+    let separators = [3, 4, 7, 11, 16, 19, 22, 25, 26, 27, 28];
+    if separators.map(|place| form[place]) != *b",    :: GMT" {
+        return None;
+    }
+    let field = |place: usize, size: usize| number(&form[place..place + size]).map(|field| field as u32);
+    let month = MONTHS.chunks(3).position(|name| *name == form[8..11])? as u32 + 1;
+    let Day(day) = Day::from_civil(field(12, 4)?, month, field(5, 2)?)?;
+    let (hour, minute, second) = (field(17, 2)?, field(20, 2)?, field(23, 2)?);
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
     let seconds = i64::from(day) * 86_400 + i64::from(hour * 3600 + minute * 60 + second);
     Some(Timestamp::from_seconds(seconds))
 }
 
+/// A number of decimal digits.
+fn number(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
+}
+
 /// Reads `{"status":"accepted","reports":3,"refused":{"epoch-closed":1}}`.
-fn receipt(body: &[u8]) -> Option<Receipt> {
-    let mut json = Json::new(body)?;
-    let (mut status, mut counted, mut refused) = (None, None, None);
-    json.object(|json, name| {
+fn receipt(body: &[u8]) -> Option<Receipt<'_>> {
+    let mut json = Json::new(body);
+    let (mut status, mut counted, mut refused) = (None, None, Vec::new());
+    json.object(&mut |json, name| {
         match name {
             "status" => status = Some(json.string()?),
             "reports" => counted = Some(json.count()?),
             "refused" => {
-                let mut reasons = Vec::new();
-                json.object(|json, reason| {
-                    reasons.push((reason.to_owned(), json.count()?));
+                refused.clear();
+                json.object(&mut |json, reason| {
+                    refused.push((reason, json.count()?));
                     Some(())
                 })?;
-                refused = Some(reasons);
             }
             _ => json.skip()?,
         }
         Some(())
     })?;
     json.end()?;
-    let duplicate = match status?.as_str() {
+    let duplicate = match status? {
         "accepted" => false,
         "duplicate" => true,
         _ => return None,
     };
-    Some(Receipt { duplicate, counted: counted?, refused: refused.unwrap_or_default() })
+    Some(Receipt { duplicate, counted: counted?, refused })
 }
 
 /// The name of one of the collector's problems.
-fn problem(body: &[u8]) -> Option<String> {
-    let mut json = Json::new(body)?;
+fn problem(body: &[u8]) -> Option<&str> {
+    let mut json = Json::new(body);
     let mut found = None;
-    json.object(|json, name| match name {
+    json.object(&mut |json, name| match name {
         "type" => {
-            found = json.string()?.strip_prefix(PROBLEM).map(ToOwned::to_owned);
+            found = json.string()?.strip_prefix(PROBLEM);
             Some(())
         }
         _ => json.skip(),
@@ -215,7 +223,7 @@ fn problem(body: &[u8]) -> Option<String> {
 
 /// The little of JSON that a receipt and a problem need. Texts with escapes are passed over, not read.
 struct Json<'a> {
-    rest: &'a str,
+    rest: &'a [u8],
     depth: u32,
 }
 
@@ -223,38 +231,42 @@ impl<'a> Json<'a> {
     /// How deep values may lie in each other.
     const MAX_DEPTH: u32 = 16;
 
-    fn new(body: &'a [u8]) -> Option<Self> {
-        core::str::from_utf8(body).ok().map(|rest| Self { rest, depth: 0 })
+    fn new(body: &'a [u8]) -> Self {
+        Self { rest: body, depth: 0 }
     }
 
-    fn eat(&mut self, token: char) -> Option<()> {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
-        self.rest = self.rest.strip_prefix(token)?;
-        Some(())
+    /// The next token's first byte.
+    fn peek(&mut self) -> Option<u8> {
+        self.rest = self.rest.trim_ascii_start();
+        self.rest.first().copied()
+    }
+
+    fn eat(&mut self, token: u8) -> Option<()> {
+        (self.peek()? == token).then(|| self.rest = &self.rest[1..])
     }
 
     fn end(&mut self) -> Option<()> {
-        self.rest.trim_matches([' ', '\t', '\r', '\n']).is_empty().then_some(())
+        self.peek().is_none().then_some(())
     }
 
     /// Reads an object, calling `each` to read the value of each name.
-    fn object(&mut self, mut each: impl FnMut(&mut Self, &str) -> Option<()>) -> Option<()> {
-        self.eat('{')?;
-        self.list('}', |json| {
+    fn object(&mut self, each: &mut dyn FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
+        self.list(b'{', b'}', &mut |json| {
             let name = json.string()?;
-            json.eat(':')?;
-            each(json, &name)
+            json.eat(b':')?;
+            each(json, name)
         })
     }
 
-    fn list(&mut self, close: char, mut each: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    fn list(&mut self, open: u8, close: u8, each: &mut dyn FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.eat(open)?;
         self.depth += 1;
         if self.depth > Self::MAX_DEPTH {
             return None;
         }
         if self.eat(close).is_none() {
             each(self)?;
-            while self.eat(',').is_some() {
+            while self.eat(b',').is_some() {
                 each(self)?;
             }
             self.eat(close)?;
@@ -263,43 +275,42 @@ impl<'a> Json<'a> {
         Some(())
     }
 
+    /// Takes the bytes before the first that is not `of` a word.
+    fn word(&mut self, of: fn(u8) -> bool) -> &'a [u8] {
+        self.peek();
+        let end = self.rest.iter().position(|byte| !of(*byte)).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
     /// Reads a text; one with escapes becomes empty, which no name here is.
-    fn string(&mut self) -> Option<String> {
-        self.eat('"')?;
-        let mut escaped = false;
-        let mut plain = true;
-        let end = self.rest.char_indices().find(|(_, c)| {
-            let ends = *c == '"' && !escaped;
-            escaped = *c == '\\' && !escaped;
-            plain &= *c != '\\';
-            ends
-        });
-        let (text, rest) = self.rest.split_at(end?.0);
-        self.rest = &rest[1..];
-        Some(if plain { text.to_owned() } else { String::new() })
+    fn string(&mut self) -> Option<&'a str> {
+        self.eat(b'"')?;
+        let (mut end, mut plain) = (0, true);
+        loop {
+            match self.rest.get(end)? {
+                b'"' => break,
+                b'\\' => (end, plain) = (end + 2, false),
+                _ => end += 1,
+            }
+        }
+        let text = core::str::from_utf8(&self.rest[..end]).ok()?;
+        self.rest = &self.rest[end + 1..];
+        Some(if plain { text } else { "" })
     }
 
     fn count(&mut self) -> Option<u64> {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
-        let digits = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
-        let (number, rest) = self.rest.split_at(digits);
-        self.rest = rest;
-        number.parse().ok()
+        number(self.word(|byte| byte.is_ascii_digit()))
     }
 
     fn skip(&mut self) -> Option<()> {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
-        match self.rest.chars().next()? {
-            '{' => self.object(|json, _| json.skip()),
-            '[' => {
-                self.eat('[')?;
-                self.list(']', Self::skip)
-            }
-            '"' => self.string().map(|_| ()),
+        match self.peek()? {
+            b'{' => self.object(&mut |json, _| json.skip()),
+            b'[' => self.list(b'[', b']', &mut Self::skip),
+            b'"' => self.string().map(|_| ()),
             _ => {
-                let end = self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
-                let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-                self.rest = rest;
+                let word = self.word(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
                 (!word.is_empty()).then_some(())
             }
         }

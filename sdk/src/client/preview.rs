@@ -2,7 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::calendar::Day;
@@ -112,8 +112,8 @@ impl Preview {
     pub(super) fn of_device(metric: &Metric, answered: &Answered) -> Self {
         let began = Day(answered.epoch.0);
         let ends = match metric.every() {
-            Some(Every::Day) => Some(Day(began.0 + 1)),
-            Some(Every::Week) => Some(Day(began.0 + 7).week()),
+            Some(Every::Day) => Some(began.next()),
+            Some(Every::Week) => Some(began.next_week()),
             Some(Every::Month) => Some(began.next_month()),
             Some(Every::Once | Every::Session | Every::Event(_)) | None => None,
         };
@@ -154,11 +154,18 @@ fn possible(metric: &Metric) -> Vec<String> {
 
 fn words(metric: &Metric, given: &Given) -> String {
     match given {
-        Given::Choice(choice) => metric.labels().get(*choice).cloned().unwrap_or_else(|| choice.to_string()),
+        Given::Choice(choice) => metric.labels().get(*choice).cloned().unwrap_or_else(|| {
+            let mut place = String::new();
+            write_whole(&mut place, *choice as u64, 1);
+            place
+        }),
         Given::Subset(set) => {
-            let names = metric.labels().iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
-            let names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
-            if names.is_empty() { NO_TEXT.to_owned() } else { names.join(", ") }
+            let mut named = String::new();
+            for (_, name) in metric.labels().iter().enumerate().filter(|(i, _)| set >> i & 1 == 1) {
+                named.push_str(if named.is_empty() { "" } else { ", " });
+                named.push_str(name);
+            }
+            if named.is_empty() { NO_TEXT.to_owned() } else { named }
         }
         Given::Text(text) => text.clone(),
         Given::Number(number) => number.map_or_else(|| NO_TEXT.to_owned(), thousandths),
@@ -172,8 +179,20 @@ fn percent(chance: f64) -> String {
 
 /// A number for people, to three decimals.
 fn thousandths(number: f64) -> String {
-    let sign = if number < 0.0 { "-" } else { "" };
     let thousandths = libm::round(libm::fabs(number) * 1000.0) as u64;
-    let (whole, part) = (thousandths / 1000, thousandths % 1000);
-    if part == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part:03}") }
+    let mut text = String::from(if number < 0.0 { "-" } else { "" });
+    write_whole(&mut text, thousandths / 1000, 1);
+    if !thousandths.is_multiple_of(1000) {
+        text.push('.');
+        write_whole(&mut text, thousandths % 1000, 3);
+    }
+    text
+}
+
+/// Writes a whole number with at least so many digits; a page would download all that `format!` can do.
+fn write_whole(text: &mut String, number: u64, digits: u32) {
+    if number >= 10 || digits > 1 {
+        write_whole(text, number / 10, digits.saturating_sub(1));
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }

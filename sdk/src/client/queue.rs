@@ -6,12 +6,10 @@
 
 mod stored;
 
-use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
-
-use rand::RngExt;
 
 pub(super) use self::stored::StoredQueue;
 use super::options::Options;
@@ -30,8 +28,8 @@ const LONGEST_UPLOAD: Duration = Duration::from_secs(600);
 /// What waits and what is on its way.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    pub(super) waiting: VecDeque<Waiting>,
-    pub(super) batches: VecDeque<Outgoing>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) batches: Vec<Outgoing>,
     /// Failures since the last success.
     pub(super) failures: u32,
     /// When to try again.
@@ -112,9 +110,11 @@ impl Queue {
         self.waiting.len() + self.batches.iter().map(Outgoing::len).sum::<usize>()
     }
 
-    pub(super) fn reports(&self) -> impl Iterator<Item = &Report> {
-        let batched = self.batches.iter().flat_map(|batch| batch.reports.iter().chain(&batch.rest));
-        self.waiting.iter().map(|waiting| &waiting.report).chain(batched)
+    /// The sum of what `count` says of each report.
+    pub(super) fn sum(&self, count: &dyn Fn(&Report) -> usize) -> usize {
+        let waiting = self.waiting.iter().map(|waiting| count(&waiting.report)).sum::<usize>();
+        let batched = |batch: &Outgoing| batch.reports().map(count).sum::<usize>();
+        waiting + self.batches.iter().map(batched).sum::<usize>()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -123,7 +123,7 @@ impl Queue {
 
     pub(super) fn push(&mut self, report: Report, now: Timestamp, options: &Options, coins: &mut Randomness) {
         self.bytes += size(&report);
-        self.waiting.push_back(Waiting { report, due: after(now, draw(options.delay, coins)) });
+        self.waiting.push(Waiting { report, due: after(now, draw(options.delay, coins)) });
     }
 
     /// Drops the oldest until the rest has room, and says how many. What is being sent stays.
@@ -131,15 +131,10 @@ impl Queue {
         let mut dropped = 0;
         while self.bytes > most {
             let idle = self.batches.iter().position(|batch| !self.is_uploading(batch.id));
-            let gone: Vec<Report> = match (idle, self.waiting.pop_front()) {
-                (Some(place), waiting) => {
-                    if let Some(waiting) = waiting {
-                        self.waiting.push_front(waiting);
-                    }
-                    self.batches.remove(place).map(Outgoing::into_reports).unwrap_or_default()
-                }
-                (None, Some(waiting)) => vec![waiting.report],
-                (None, None) => break,
+            let gone = match idle {
+                Some(place) => self.batches.remove(place).into_reports(),
+                None if self.waiting.is_empty() => break,
+                None => vec![self.waiting.remove(0).report],
             };
             dropped += gone.len();
             self.bytes -= gone.iter().map(size).sum::<usize>();
@@ -160,7 +155,7 @@ impl Queue {
     }
 
     fn weigh(&mut self) {
-        self.bytes = self.reports().map(size).sum();
+        self.bytes = self.sum(&size);
     }
 
     /// Draws anew what a clock that was set back has moved beyond reach.
@@ -199,7 +194,7 @@ impl Queue {
 
     /// When there is something to do; None if nothing is to be sent, or a commit has to come first.
     pub(super) fn wakes_at(&self, durable: u64) -> Option<Timestamp> {
-        match (self.uploading, self.batches.front()) {
+        match (self.uploading, self.batches.first()) {
             (Some((_, since)), _) => Some(after(since, LONGEST_UPLOAD)),
             (None, None) => self.forms_at(),
             (None, Some(batch)) if batch.since > durable => None,
@@ -225,17 +220,16 @@ impl Queue {
         });
         let mut taken = vec![false; self.waiting.len()];
         due.into_iter().for_each(|i| taken[i] = true);
-        let mut taken = taken.into_iter();
         let mut reports = Vec::new();
-        self.waiting.retain(|waiting| {
-            let goes = taken.next().unwrap_or_default();
+        for (waiting, goes) in mem::take(&mut self.waiting).into_iter().zip(taken) {
             if goes {
-                reports.push(waiting.report.clone());
+                reports.push(waiting.report);
+            } else {
+                self.waiting.push(waiting);
             }
-            !goes
-        });
+        }
         if !reports.is_empty() {
-            self.batches.push_back(Outgoing::new(BatchId(coins.draw_id()), reports, since));
+            self.batches.push(Outgoing::new(BatchId(coins.draw_id()), reports, since));
         }
     }
 
@@ -243,7 +237,7 @@ impl Queue {
         if self.uploading.is_some() {
             return NextUpload::Nothing;
         }
-        let Some(batch) = self.batches.front() else {
+        let Some(batch) = self.batches.first() else {
             return self.forms_at().map_or(NextUpload::Nothing, NextUpload::WaitUntil);
         };
         if let Some(at) = self.retry_at.filter(|at| *at > now) {
@@ -252,7 +246,7 @@ impl Queue {
         if batch.since > durable {
             return NextUpload::WaitUntil(now);
         }
-        let body = write_batch(options.key, batch.id, batch.reports.clone());
+        let body = write_batch(options.key, batch.id, &batch.reports);
         let body = body.expect("a batch that was formed has reports, and no more than its limit");
         self.uploading = Some((batch.id, now));
         NextUpload::Send(Upload { id: batch.id, body, content_type: "application/octet-stream" })
@@ -266,7 +260,7 @@ impl Queue {
     pub(super) fn finished(&mut self, id: BatchId) -> Option<Outgoing> {
         self.uploading.take_if(|(uploading, _)| *uploading == id)?;
         let place = self.batches.iter().position(|batch| batch.id == id)?;
-        let batch = self.batches.remove(place)?;
+        let batch = self.batches.remove(place);
         self.weigh();
         Some(batch)
     }
@@ -274,7 +268,7 @@ impl Queue {
     /// Puts a batch in front of all others.
     pub(super) fn put_back(&mut self, batch: Outgoing) {
         self.bytes += batch.reports().map(size).sum::<usize>();
-        self.batches.push_front(batch);
+        self.batches.insert(0, batch);
     }
 
     /// The endpoint works.
@@ -349,20 +343,18 @@ fn size(report: &Report) -> usize {
     SECTION_BYTES + stream.metric().as_str().len() + tags + 2 + stream.bit_bytes()
 }
 
+/// An instant so much later, where nothing waits for more than a week.
 pub(super) fn after(now: Timestamp, wait: Duration) -> Timestamp {
-    Timestamp::from_millis(
-        now.as_millis().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
-    )
+    Timestamp::from_millis(now.as_millis() + wait.as_millis() as i64)
 }
 
 /// A random part of a duration.
 fn draw(most: Duration, coins: &mut Randomness) -> Duration {
-    let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(coins.generator().random_range(0..=millis))
+    Duration::from_millis(coins.draw_up_to(most.as_millis() as u64))
 }
 
 fn shuffle(places: &mut [usize], coins: &mut Randomness) {
     for i in (1..places.len()).rev() {
-        places.swap(i, coins.generator().random_range(0..=i));
+        places.swap(i, coins.draw_up_to(i as u64) as usize);
     }
 }

@@ -1,9 +1,8 @@
 //! The state machine of one device.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
-
-use smallvec::SmallVec;
 
 use super::clock::{Clock, Reading};
 use super::kept::Kept;
@@ -17,9 +16,6 @@ use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, Plan, Registr
 
 /// The most epochs of one kind that are answered after a long sleep, beside the one that was open.
 const MAX_CAUGHT_UP: usize = 30;
-
-/// The properties of an event, each in the place of its declaration.
-type Properties<'a> = SmallVec<[Option<Got<'a>>; 8]>;
 
 /// Which metrics a device answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,15 +255,8 @@ impl Device {
         if to <= from {
             return false;
         }
-        self.end_epochs(&Every::Day, Window::Day, from, to, |day| Day(day.0 + 1), answers);
-        self.end_epochs(
-            &Every::Week,
-            Window::Week,
-            from.week(),
-            to.week(),
-            |day| Day(day.0 + 7).week(),
-            answers,
-        );
+        self.end_epochs(&Every::Day, Window::Day, from, to, Day::next, answers);
+        self.end_epochs(&Every::Week, Window::Week, from.week(), to.week(), Day::next_week, answers);
         self.end_epochs(&Every::Month, Window::Month, from.month(), to.month(), Day::next_month, answers);
         self.clock.today = to;
         self.forget_kept();
@@ -281,7 +270,7 @@ impl Device {
         window: Window,
         from: Day,
         to: Day,
-        next: impl Fn(Day) -> Day,
+        next: fn(Day) -> Day,
         answers: &mut Vec<Answered>,
     ) {
         if from >= to {
@@ -289,14 +278,11 @@ impl Device {
         }
         self.answer(every, from, answers);
         self.restart(window);
-        let slept: Vec<Day> = core::iter::successors(Some(next(from)), |day| Some(next(*day)))
-            .take_while(|day| *day < to)
-            .collect();
-        let skipped = slept.len().saturating_sub(MAX_CAUGHT_UP);
+        let slept =
+            || core::iter::successors(Some(next(from)), |day| Some(next(*day))).take_while(|day| *day < to);
+        let skipped = slept().count().saturating_sub(MAX_CAUGHT_UP);
         self.counters.epochs_skipped += skipped as u64;
-        for day in &slept[skipped..] {
-            self.answer(every, *day, answers);
-        }
+        slept().skip(skipped).for_each(|day| self.answer(every, day, answers));
     }
 
     fn set_back(&mut self, now: Moment, answers: &mut Vec<Answered>) {
@@ -415,8 +401,12 @@ fn answered(view: &View<'_>, metric: &Metric, plan: &Plan, period: Day) -> Answe
 }
 
 /// Reads the properties of an event by their declarations; what does not fit is dropped and counted.
-pub(super) fn properties<'a>(plan: &EventPlan, event: &Event<'a>, counters: &mut Counters) -> Properties<'a> {
-    let mut properties = SmallVec::from_elem(None, plan.properties.len());
+pub(super) fn properties<'a>(
+    plan: &EventPlan,
+    event: &Event<'a>,
+    counters: &mut Counters,
+) -> Vec<Option<Got<'a>>> {
+    let mut properties = vec![None; plan.properties.len()];
     for (name, property) in event.properties {
         let Some(place) = plan.place_of(name) else {
             counters.unknown_properties += 1;
@@ -443,7 +433,7 @@ pub(super) fn properties<'a>(plan: &EventPlan, event: &Event<'a>, counters: &mut
     properties
 }
 
-pub(super) fn passes(filters: &[(usize, Check)], properties: &Properties<'_>) -> bool {
+pub(super) fn passes(filters: &[(usize, Check)], properties: &[Option<Got<'_>>]) -> bool {
     filters.iter().all(|(place, check)| match (check, properties[*place]) {
         (Check::Labels(labels), Some(Got::Label(label))) => labels.contains(&label),
         (Check::Texts(texts), Some(Got::Text(text))) => texts.iter().any(|listed| listed == text),

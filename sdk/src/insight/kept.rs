@@ -3,9 +3,9 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
-use smallvec::SmallVec;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::bound::MAX_KEPT_BYTES;
@@ -53,7 +53,7 @@ impl Kept {
     /// Keeps an event with the properties that are declared. Returns how many events had to go for it.
     pub(super) fn push(&mut self, event: &Event<'_>, plan: &EventPlan, when: &Occasion) -> u64 {
         // Of a name that stands twice the last one counts.
-        let mut last: SmallVec<[Option<Property<'_>>; 8]> = SmallVec::from_elem(None, plan.properties.len());
+        let mut last = vec![None; plan.properties.len()];
         for (name, property) in event.properties {
             if let Some(place) = plan.place_of(name) {
                 last[place] = Some(*property);

@@ -22,10 +22,10 @@ const HEADER_BYTES: usize = 4 + 1 + 16 + 16 + 2;
 /// # Errors
 /// [`BatchError::Empty`] without reports, and [`BatchError::TooLarge`] if they do not fit into
 /// [`MAX_BATCH_BYTES`]; send them in several batches then.
-pub fn write_batch(key: WriteKey, id: BatchId, reports: Vec<Report>) -> Result<Vec<u8>, BatchError> {
+pub fn write_batch(key: WriteKey, id: BatchId, reports: &[Report]) -> Result<Vec<u8>, BatchError> {
     // A page downloads what sorts here, and a heap takes a tenth of what the sort of a slice does.
-    let reports = BinaryHeap::from(reports).into_sorted_vec();
-    let sections = || reports.chunk_by(Report::shares_section);
+    let reports = reports.iter().collect::<BinaryHeap<_>>().into_sorted_vec();
+    let sections = || reports.chunk_by(|one, other| one.shares_section(other));
     let section_count = sections().count();
     if section_count == 0 {
         return Err(BatchError::Empty);
@@ -47,13 +47,13 @@ pub fn write_batch(key: WriteKey, id: BatchId, reports: Vec<Report>) -> Result<V
     Ok(out)
 }
 
-fn section_bytes(reports: &[Report]) -> usize {
+fn section_bytes(reports: &[&Report]) -> usize {
     let stream = reports[0].stream();
     32 + stream.metric().as_str().len() + 2 * reports[0].tags.len() + reports.len() * (2 + stream.bit_bytes())
 }
 
-fn write_section(reports: &[Report], out: &mut Vec<u8>) {
-    let (first, stream) = (&reports[0], reports[0].stream());
+fn write_section(reports: &[&Report], out: &mut Vec<u8>) {
+    let (first, stream) = (reports[0], reports[0].stream());
     let metric = stream.metric().as_str();
     out.push(metric.len() as u8);
     out.extend_from_slice(metric.as_bytes());

@@ -37,7 +37,7 @@ fn published() -> Vec<Report> {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let body = write_batch(WriteKey([7; 16]), BatchId([9; 16]), mixed()).unwrap();
+    let body = write_batch(WriteKey([7; 16]), BatchId([9; 16]), &mixed()).unwrap();
     let batch = Batch::parse(&body).unwrap();
     assert_eq!((batch.key(), batch.id(), batch.report_count()), (WriteKey([7; 16]), BatchId([9; 16]), 6));
     let mut found = Vec::new();
@@ -65,7 +65,7 @@ fn reports_of_other_registries_or_tags_lie_in_other_sections() {
         }
     }
     let twice = [sent.clone(), sent.clone()].concat();
-    let body = write_batch(WriteKey::NONE, BatchId([9; 16]), twice).unwrap();
+    let body = write_batch(WriteKey::NONE, BatchId([9; 16]), &twice).unwrap();
     let batch = Batch::parse(&body).unwrap();
     assert!(batch.sections().iter().all(|section| section.len() == 2));
     let mut found: Vec<_> = batch
@@ -107,16 +107,16 @@ fn a_write_key_is_read_from_its_text_alone() {
 
 #[test]
 fn a_batch_does_not_tell_the_order_of_its_reports() {
-    let reversed = mixed().into_iter().rev().collect();
+    let reversed: Vec<_> = mixed().into_iter().rev().collect();
     let id = BatchId([9; 16]);
-    assert_eq!(write_batch(WriteKey::NONE, id, mixed()), write_batch(WriteKey::NONE, id, reversed));
-    let reversed = published().into_iter().rev().collect();
-    assert_eq!(write_batch(WriteKey::NONE, id, published()), write_batch(WriteKey::NONE, id, reversed));
+    assert_eq!(write_batch(WriteKey::NONE, id, &mixed()), write_batch(WriteKey::NONE, id, &reversed));
+    let reversed: Vec<_> = published().into_iter().rev().collect();
+    assert_eq!(write_batch(WriteKey::NONE, id, &published()), write_batch(WriteKey::NONE, id, &reversed));
 }
 
 #[test]
 fn a_batch_cut_anywhere_is_refused() {
-    let body = write_batch(WriteKey::NONE, BatchId([9; 16]), [mixed(), published()].concat()).unwrap();
+    let body = write_batch(WriteKey::NONE, BatchId([9; 16]), &[mixed(), published()].concat()).unwrap();
     for end in 0..body.len() {
         assert!(matches!(Batch::parse(&body[..end]), Err(BatchError::Truncated { .. })), "{end}");
     }
@@ -127,7 +127,7 @@ fn a_batch_cut_anywhere_is_refused() {
 
 #[test]
 fn what_is_no_batch_is_refused_by_name() {
-    let body = write_batch(WriteKey::NONE, BatchId([9; 16]), reports("a", 12, 7, 1)).unwrap();
+    let body = write_batch(WriteKey::NONE, BatchId([9; 16]), &reports("a", 12, 7, 1)).unwrap();
     let with = |at: usize, bytes: &[u8]| {
         let mut body = body.clone();
         body[at..at + bytes.len()].copy_from_slice(bytes);
@@ -151,10 +151,10 @@ fn what_is_no_batch_is_refused_by_name() {
 
 #[test]
 fn a_batch_over_the_limit_is_neither_written_nor_read() {
-    assert_eq!(write_batch(WriteKey::NONE, BatchId([0; 16]), Vec::new()), Err(BatchError::Empty));
+    assert_eq!(write_batch(WriteKey::NONE, BatchId([0; 16]), &[]), Err(BatchError::Empty));
     let report = reports("a", 4096, 7, 1).remove(0);
     let many = vec![report; MAX_BATCH_BYTES / 512];
-    assert!(matches!(write_batch(WriteKey::NONE, BatchId([0; 16]), many), Err(BatchError::TooLarge { .. })));
+    assert!(matches!(write_batch(WriteKey::NONE, BatchId([0; 16]), &many), Err(BatchError::TooLarge { .. })));
     let size = MAX_BATCH_BYTES + 1;
     assert_eq!(Batch::parse(&vec![0; size]), Err(BatchError::TooLarge { size }));
 }
@@ -164,7 +164,7 @@ fn the_view_for_people_shows_bit_0_first() {
     let report = reports("a", 12, 7, 1).remove(0).published(REGISTRY, &[1, 0]).unwrap();
     let bits: std::string::String = report.bits().iter().map(|bit| if *bit { '1' } else { '0' }).collect();
     let cohort = report.cohort();
-    let body = write_batch(WriteKey::NONE, BatchId([9; 16]), vec![report]).unwrap();
+    let body = write_batch(WriteKey::NONE, BatchId([9; 16]), &[report]).unwrap();
     let view = serde_json::to_value(Batch::parse(&body).unwrap()).unwrap();
     assert_eq!(view["key"], "00".repeat(16));
     assert_eq!(view["id"], "09".repeat(16));

@@ -166,8 +166,8 @@ fn batch(n: u8) -> Accepted {
         let epoch = Epoch(TODAY.0 - u32::from(n % 2) * 16);
         encoder.encode(value, epoch, &mut randomness).expect("the value fits the metric")
     };
-    let reports = definitions().into_iter().map(&mut reports).collect();
-    let body = write_batch(WriteKey::NONE, BatchId([n; 16]), reports).expect("the reports are few");
+    let reports: Vec<_> = definitions().into_iter().map(&mut reports).collect();
+    let body = write_batch(WriteKey::NONE, BatchId([n; 16]), &reports).expect("the reports are few");
     let parsed = Batch::parse(&body).expect("what was written can be read");
     let (registries, open) = (Registries::default(), Epoch(0)..=TODAY);
     let terms = Terms { catalog: &CATALOG, registries: &registries, open, source: "web" };

@@ -312,8 +312,8 @@ impl Core {
     pub fn ledger(&self, now: Moment) -> LedgerView {
         let (registry, secret) = (&self.registry, &self.secret);
         let budget = Budget::new(registry, |metric| is_asked(registry, secret, metric));
-        let waiting = |stream: &_| self.queue.reports().filter(|report| report.stream() == stream).count();
-        self.ledger.view(&budget, now.day().week(), |stream| waiting(stream) as u64)
+        let waiting = |stream: &_| self.queue.sum(&|report| usize::from(report.stream() == stream)) as u64;
+        self.ledger.view(&budget, now.day().week(), waiting)
     }
 
     /// How the client is doing.

@@ -106,7 +106,7 @@ impl Core {
                 self.queue.succeed();
                 self.journal.press(now.at);
                 let reports = batch.len() as u64;
-                self.count_refused(&reason, reports);
+                self.count_refused(reason, reports);
                 Finished::Dropped { reports }
             }
             Verdict::TooLarge => {
@@ -122,7 +122,7 @@ impl Core {
         }
     }
 
-    fn received(&mut self, batch: Outgoing, receipt: &Receipt) -> Finished {
+    fn received(&mut self, batch: Outgoing, receipt: &Receipt<'_>) -> Finished {
         let refused = receipt.refused();
         for (reason, reports) in &receipt.refused {
             self.count_refused(reason, *reports);
