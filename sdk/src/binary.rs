@@ -5,7 +5,7 @@
 //! |---|---|
 //! | an unsigned integer | 7 bits a byte, the lowest first; the top bit says that more follow |
 //! | a signed integer | the same, with the sign as the lowest bit |
-//! | `u8`, a flag | 1; a flag is 0 or 1 |
+//! | a flag | 1: 0 or 1 |
 //! | `f64` | 8, little-endian |
 //! | a text, bytes, a list | the number of bytes or values, then these |
 //! | an array of bytes | so many bytes |
@@ -20,6 +20,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
 
 /// What a list reserves before its values are read, whatever it says of their number.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
@@ -192,19 +194,9 @@ macro_rules! integers {
 
 integers!(u16, u32, u64, usize; i16, i32, i64);
 
-impl Binary for u8 {
-    fn write(&self, to: &mut Writer<'_>) {
-        to.bytes(&[*self]);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Self {
-        from.byte()
-    }
-}
-
 impl Binary for bool {
     fn write(&self, to: &mut Writer<'_>) {
-        u8::from(*self).write(to);
+        to.bytes(&[u8::from(*self)]);
     }
 
     fn read(from: &mut Reader<'_>) -> Self {
@@ -272,6 +264,26 @@ impl<T: Binary> Binary for Vec<T> {
             values.push(T::read(from));
         }
         values
+    }
+}
+
+impl Binary for Vec<u8> {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.counted(self);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        from.counted().into()
+    }
+}
+
+impl Binary for Zeroizing<Vec<u8>> {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.counted(self);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        Self::new(Binary::read(from))
     }
 }
 
@@ -372,7 +384,7 @@ mod tests {
     enum Shape {
         Point,
         Circle(f64),
-        Box { width: u16, height: Option<u8> },
+        Box { width: u16, height: Option<bool> },
     }
 
     binary!(enum Shape { 0 Point, 1 Circle(radius), 2 Box { width, height } });
@@ -400,7 +412,7 @@ mod tests {
 
     fn all(low: bool) -> All {
         All {
-            shapes: vec![Shape::Point, Shape::Circle(-0.5), Shape::Box { width: 300, height: Some(200) }],
+            shapes: vec![Shape::Point, Shape::Circle(-0.5), Shape::Box { width: 300, height: Some(true) }],
             signed: if low { (i16::MIN, (i32::MIN, i64::MIN)) } else { (i16::MAX, (i32::MAX, i64::MAX)) },
             unsigned: if low { (0, (0, 0)) } else { (u16::MAX, (u32::MAX, u64::MAX)) },
             place: 128,
@@ -432,7 +444,7 @@ mod tests {
             assert_eq!(read::<T>(bytes), None, "{bytes:?}");
         }
         refused::<bool>(&[2]);
-        refused::<Option<u8>>(&[2, 0]);
+        refused::<Option<bool>>(&[2, 0]);
         refused::<Shape>(&[3]);
         refused::<u16>(&[0x80, 0x80, 0x04]);
         refused::<i16>(&[0x80, 0x80, 0x04]);

@@ -18,9 +18,7 @@
 //! 2017, section 4, α-point rounding). Numbers outside count as the nearest end.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::binary::{Binary, Reader, Writer, binary};
@@ -28,6 +26,7 @@ use crate::choose::{Answers, MAX_SET};
 use crate::encoder::{MAX_VALUE_BYTES, Value};
 use crate::params::MAX_BITS;
 use crate::probability::Probability;
+use crate::sorted::by_name;
 
 /// What the answers to a question can be. It cannot be built unsound.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +67,7 @@ impl Binary for Domain {
     }
 
     fn read(from: &mut Reader<'_>) -> Self {
-        let domain = Kind::read(from).try_into().ok();
+        let domain = Kind::read(from).checked().ok();
         from.or_fail(domain, Self::flag())
     }
 }
@@ -133,10 +132,7 @@ impl Domain {
         names: impl IntoIterator<Item = S>,
         other: Other,
     ) -> Result<Self, DomainError> {
-        let names = distinct(names)?;
-        let values = names.len() + usize::from(other == Other::Counted);
-        count("labels", values, 2, MAX_BITS)?;
-        Ok(Self(Kind::Labels { names, other }))
+        Kind::Labels { names: list(names), other }.checked()
     }
 
     /// A histogram whose bins are below the first edge, from each edge up to the next, and from the last edge on.
@@ -144,15 +140,7 @@ impl Domain {
     /// # Errors
     /// A [`DomainError`] for no edges or more than 4095, for one that is not finite, or edges that do not ascend.
     pub fn histogram(edges: impl Into<Box<[f64]>>) -> Result<Self, DomainError> {
-        let edges = edges.into();
-        count("edges", edges.len(), 1, MAX_BITS - 1)?;
-        if let Some(&edge) = edges.iter().find(|edge| !edge.is_finite()) {
-            return Err(DomainError::NotFinite { what: "an edge", value: edge });
-        }
-        if let Some(pair) = edges.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return Err(DomainError::Edges { edge: pair[0], next: pair[1] });
-        }
-        Ok(Self(Kind::Histogram { edges }))
+        Kind::Histogram { edges: edges.into() }.checked()
     }
 
     /// The mean of numbers between `low` and `high`. The narrower the range, the more exact the mean.
@@ -160,16 +148,7 @@ impl Domain {
     /// # Errors
     /// A [`DomainError`] unless both are finite and `low` is below `high`.
     pub fn mean(low: f64, high: f64) -> Result<Self, DomainError> {
-        for value in [low, high] {
-            if !value.is_finite() {
-                return Err(DomainError::NotFinite { what: "an end of the range", value });
-            }
-        }
-        if low < high {
-            Ok(Self(Kind::Mean { low, high, nothing: false }))
-        } else {
-            Err(DomainError::Range { low, high })
-        }
+        Kind::Mean { low, high, nothing: false }.checked()
     }
 
     /// The mean of numbers between `low` and `high` over those who have one; who has none says so by a third value.
@@ -177,7 +156,7 @@ impl Domain {
     /// # Errors
     /// As [`Domain::mean`].
     pub fn mean_or_nothing(low: f64, high: f64) -> Result<Self, DomainError> {
-        Self::mean(low, high).map(|_| Self(Kind::Mean { low, high, nothing: true }))
+        Kind::Mean { low, high, nothing: true }.checked()
     }
 
     /// A set of 2 to 8 names, any of which an answer may hold.
@@ -185,9 +164,7 @@ impl Domain {
     /// # Errors
     /// A [`DomainError`] for an empty or repeated name, or too few or too many.
     pub fn set<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Self, DomainError> {
-        let names = distinct(names)?;
-        count("names of a set", names.len(), 2, MAX_SET)?;
-        Ok(Self(Kind::Set { names }))
+        Kind::Set { names: list(names) }.checked()
     }
 
     /// What [`Params::for_epsilon`](crate::Params::for_epsilon) needs to know of this domain.
@@ -270,19 +247,41 @@ impl Domain {
     }
 }
 
-impl TryFrom<Kind> for Domain {
-    type Error = DomainError;
-
-    fn try_from(kind: Kind) -> Result<Self, DomainError> {
-        match kind {
-            Kind::Flag => Ok(Self::flag()),
-            Kind::Labels { names, other } => Self::labels(names, other),
-            Kind::Histogram { edges } => Self::histogram(edges),
-            Kind::Mean { low, high, nothing: false } => Self::mean(low, high),
-            Kind::Mean { low, high, nothing: true } => Self::mean_or_nothing(low, high),
-            Kind::Set { names } => Self::set(names),
-            Kind::Text => Ok(Self::text()),
+impl Kind {
+    /// The domain of this kind, if there can be one.
+    fn checked(self) -> Result<Domain, DomainError> {
+        match &self {
+            Self::Flag | Self::Text => {}
+            Self::Labels { names, other } => {
+                let values = names.len() + usize::from(*other == Other::Counted);
+                count("labels", values, 2, MAX_BITS)?;
+                distinct(names)?;
+            }
+            Self::Histogram { edges } => {
+                count("edges", edges.len(), 1, MAX_BITS - 1)?;
+                if let Some(&edge) = edges.iter().find(|edge| !edge.is_finite()) {
+                    return Err(DomainError::NotFinite { what: "an edge", value: edge });
+                }
+                if let Some(pair) = edges.windows(2).find(|pair| pair[0] >= pair[1]) {
+                    return Err(DomainError::Edges { edge: pair[0], next: pair[1] });
+                }
+            }
+            Self::Mean { low, high, .. } => {
+                for &value in [low, high] {
+                    if !value.is_finite() {
+                        return Err(DomainError::NotFinite { what: "an end of the range", value });
+                    }
+                }
+                if low >= high {
+                    return Err(DomainError::Range { low: *low, high: *high });
+                }
+            }
+            Self::Set { names } => {
+                count("names of a set", names.len(), 2, MAX_SET)?;
+                distinct(names)?;
+            }
         }
+        Ok(Domain(self))
     }
 }
 
@@ -309,17 +308,21 @@ fn finite(value: f64) -> Result<f64, DomainError> {
     if value.is_finite() { Ok(value) } else { Err(DomainError::NotFinite { what: "the answer", value }) }
 }
 
-fn distinct<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Result<Box<[String]>, DomainError> {
-    let names: Vec<String> = names.into_iter().map(Into::into).collect();
+fn list<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Box<[String]> {
+    names.into_iter().map(Into::into).collect()
+}
+
+/// Checks that no name is empty, and none stands twice.
+fn distinct(names: &[String]) -> Result<(), DomainError> {
     if names.iter().any(String::is_empty) {
         return Err(DomainError::EmptyName);
     }
-    // A set rather than a sort, which a page would download.
-    let mut seen = BTreeSet::new();
-    if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
-        return Err(DomainError::RepeatedName { name: name.clone() });
+    let sorted = by_name(names);
+    let is_repeated = |pair: &&[u16]| names[usize::from(pair[0])] == names[usize::from(pair[1])];
+    match sorted.windows(2).find(is_repeated) {
+        Some(pair) => Err(DomainError::RepeatedName { name: names[usize::from(pair[0])].clone() }),
+        None => Ok(()),
     }
-    Ok(names.into())
 }
 
 fn count(what: &'static str, found: usize, low: usize, high: usize) -> Result<(), DomainError> {

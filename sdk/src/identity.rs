@@ -27,6 +27,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use crate::binary::{Binary, Reader, Writer};
 use crate::domain::Rounding;
 use crate::entropy::{Entropy, EntropyError};
 use crate::metric::Stream;
@@ -47,6 +48,16 @@ const PATTERN: u8 = 6;
 /// for it anew. It is wiped from memory when dropped, compared in constant time and never printed.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct DeviceSecret([u8; 32]);
+
+impl Binary for DeviceSecret {
+    fn write(&self, to: &mut Writer<'_>) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        Self(Binary::read(from))
+    }
+}
 
 impl DeviceSecret {
     /// Draws a new secret.

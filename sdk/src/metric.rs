@@ -7,7 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::binary::{Binary, Reader, Writer, binary};
-use crate::params::{Encoding, Fingerprint, Params};
+use crate::params::{Encoding, Fingerprint, MAX_BITS, Params};
 
 /// The most bytes in the name of a metric.
 pub const MAX_METRIC_BYTES: usize = 64;
@@ -98,6 +98,24 @@ pub struct Stream {
     version: u32,
     fingerprint: Fingerprint,
     bits: u16,
+}
+
+impl Binary for Stream {
+    fn write(&self, to: &mut Writer<'_>) {
+        self.metric.write(to);
+        self.version.write(to);
+        self.fingerprint.0.write(to);
+        self.bits.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        let (metric, version) = Binary::read(from);
+        let (fingerprint, bits) = (Fingerprint(Binary::read(from)), Binary::read(from));
+        if !(1..=MAX_BITS).contains(&usize::from(bits)) {
+            from.fail();
+        }
+        Self { metric, version, fingerprint, bits }
+    }
 }
 
 impl Stream {

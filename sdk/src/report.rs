@@ -47,6 +47,7 @@ use smallvec::SmallVec;
 
 pub use self::batch::{Batch, Section, write_batch};
 pub use self::error::BatchError;
+use crate::binary::{Binary, Reader, Writer, binary};
 use crate::metric::{Epoch, Stream};
 use crate::registry::RegistryHash;
 
@@ -134,6 +135,34 @@ impl Report {
     }
 }
 
+/// A report that a device keeps until it is counted: what it answers, then the answer.
+impl Binary for Report {
+    fn write(&self, to: &mut Writer<'_>) {
+        self.stream.write(to);
+        self.epoch.write(to);
+        self.registry.0.write(to);
+        self.tags.write(to);
+        self.cohort.write(to);
+        to.counted(&self.bits);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        let report = Self {
+            stream: Arc::new(Binary::read(from)),
+            epoch: Binary::read(from),
+            registry: RegistryHash(Binary::read(from)),
+            tags: Binary::read(from),
+            cohort: Binary::read(from),
+            bits: BitBytes::from_slice(from.counted()),
+        };
+        let tagged = error::check_tags(report.registry, report.tags.len()).is_ok();
+        if !tagged || report.bits.len() != report.stream.bit_bytes() {
+            from.fail();
+        }
+        report
+    }
+}
+
 impl fmt::Debug for Report {
     /// Says what it answers, and nothing of the answer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,6 +173,8 @@ impl fmt::Debug for Report {
 /// The name of a batch: 16 random bytes, so that a collector counts it once however often it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub [u8; 16]);
+
+binary!(struct BatchId { 0 });
 
 impl fmt::Display for BatchId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
-//! A map of few entries: one list in the order of the keys. A page downloads a fifth of what a `BTreeMap` takes.
+//! Sorted lists in place of trees and sorts, of which a page would download several times as much.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::binary::{Binary, Reader, Writer};
@@ -65,4 +66,14 @@ impl<K: Binary + Ord, V: Binary> Binary for Sorted<K, V> {
         }
         Self(entries)
     }
+}
+
+/// The places of names in the order of the names; of equal ones the later first.
+pub(crate) fn by_name(names: &[String]) -> Vec<u16> {
+    let mut sorted: Vec<u16> = Vec::with_capacity(names.len());
+    for (place, name) in (0..).zip(names) {
+        let before = sorted.partition_point(|other| names[usize::from(*other)] < *name);
+        sorted.insert(before, place);
+    }
+    sorted
 }

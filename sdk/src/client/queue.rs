@@ -4,15 +4,13 @@
 //! batch has its random id from the commit that forms it, and keeps id and bytes however often it is sent, so that a collector
 //! counts it once. One batch is on its way at a time; the next is formed when it has arrived.
 
-mod stored;
-
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-pub(super) use self::stored::StoredQueue;
 use super::options::Options;
+use crate::binary::binary;
 use crate::calendar::Timestamp;
 use crate::entropy::Randomness;
 use crate::metric::Epoch;
@@ -58,6 +56,11 @@ pub(super) struct Outgoing {
     /// Whether it may have been counted, in this form, without our knowing.
     pub(super) unsure: bool,
 }
+
+binary!(struct Queue { waiting, batches, failures, retry_at; uploading: None; bytes: 0 });
+binary!(struct Waiting { report, due });
+// Whoever reads a batch may have sent it before.
+binary!(struct Outgoing { id, reports, rest; since: 0; unsure: true });
 
 /// What the host is to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +108,12 @@ pub enum Finished {
 }
 
 impl Queue {
+    /// The queue of a program that begins. None if there can be no such queue.
+    pub(super) fn restored(mut self) -> Option<Self> {
+        self.weigh();
+        self.batches.iter().all(|batch| !batch.reports.is_empty()).then_some(self)
+    }
+
     /// The number of reports.
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.batches.iter().map(Outgoing::len).sum::<usize>()
@@ -128,18 +137,17 @@ impl Queue {
 
     /// Drops the oldest until the rest has room, and says how many. What is being sent stays.
     pub(super) fn shrink(&mut self, most: usize) -> usize {
-        let mut dropped = 0;
-        while self.bytes > most {
-            let idle = self.batches.iter().position(|batch| !self.is_uploading(batch.id));
-            let gone = match idle {
-                Some(place) => self.batches.remove(place).into_reports(),
-                None if self.waiting.is_empty() => break,
-                None => vec![self.waiting.remove(0).report],
-            };
-            dropped += gone.len();
-            self.bytes -= gone.iter().map(size).sum::<usize>();
-        }
-        dropped
+        let mut left = self.bytes;
+        let mut drops = |bytes: usize| {
+            let drops = left > most;
+            left -= if drops { bytes } else { 0 };
+            drops
+        };
+        let (before, uploading) = (self.len(), self.uploading.map(|(id, _)| id));
+        self.batches.retain(|batch| Some(batch.id) == uploading || !drops(batch.bytes()));
+        self.waiting.retain(|waiting| !drops(size(&waiting.report)));
+        self.bytes = left;
+        before - self.len()
     }
 
     /// Drops what a collector would refuse for its age, and says how many.
@@ -252,10 +260,6 @@ impl Queue {
         NextUpload::Send(Upload { id: batch.id, body, content_type: "application/octet-stream" })
     }
 
-    fn is_uploading(&self, id: BatchId) -> bool {
-        self.uploading.is_some_and(|(uploading, _)| uploading == id)
-    }
-
     /// Takes back the batch whose upload ended, if it is still there.
     pub(super) fn finished(&mut self, id: BatchId) -> Option<Outgoing> {
         self.uploading.take_if(|(uploading, _)| *uploading == id)?;
@@ -267,7 +271,7 @@ impl Queue {
 
     /// Puts a batch in front of all others.
     pub(super) fn put_back(&mut self, batch: Outgoing) {
-        self.bytes += batch.reports().map(size).sum::<usize>();
+        self.bytes += batch.bytes();
         self.batches.insert(0, batch);
     }
 
@@ -306,10 +310,8 @@ impl Outgoing {
         self.reports.iter().chain(&self.rest)
     }
 
-    fn into_reports(self) -> Vec<Report> {
-        let Self { mut reports, rest, .. } = self;
-        reports.extend(rest);
-        reports
+    fn bytes(&self) -> usize {
+        self.reports().map(size).sum()
     }
 
     /// Cuts it in two, for a commit of that number. The first half keeps the id. Should the whole have been counted without our

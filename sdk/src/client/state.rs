@@ -26,14 +26,15 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::ledger::Ledger;
 use super::options::{Consent, OptionsError};
-use super::queue::StoredQueue;
+use super::queue::Queue;
 use super::status::{Dropped, Refusals};
-use crate::binary::{self, Binary, Writer, binary};
+use crate::binary::{self, Writer, binary};
 use crate::entropy::EntropyError;
+use crate::identity::DeviceSecret;
 use crate::registry::RegistryHash;
 
 const MAGIC: [u8; 4] = *b"dncl";
@@ -53,9 +54,9 @@ pub(super) struct Front {
 /// The rest.
 pub(super) struct Stored {
     pub(super) commit: u64,
-    pub(super) secret: [u8; 32],
-    pub(super) device: Option<Vec<u8>>,
-    pub(super) queue: StoredQueue,
+    pub(super) secret: DeviceSecret,
+    pub(super) device: Option<Zeroizing<Vec<u8>>>,
+    pub(super) queue: Queue,
     pub(super) counts: Counts,
     pub(super) catalog: Option<StoredCatalog>,
 }
@@ -64,13 +65,6 @@ binary!(struct Front { ledger, decided });
 binary!(struct Stored { commit, secret, device, queue, counts, catalog });
 binary!(struct StoredCatalog { brought, catalog });
 binary!(struct Counts { dropped, refusals, counted, refused });
-
-impl Drop for Stored {
-    fn drop(&mut self) {
-        self.secret.zeroize();
-        self.device.zeroize();
-    }
-}
 
 /// A catalog that was received, and the name of the registry that the program itself brought then.
 #[derive(Clone)]
@@ -98,19 +92,19 @@ pub(super) struct Counts {
     pub(super) refused: Vec<(String, u64)>,
 }
 
-/// The bytes of a state. They hold the secret, and are wiped from memory when dropped.
-pub(super) fn write(front: &Front, stored: &Stored) -> Zeroizing<Vec<u8>> {
-    let (ledger, rest) = (binary::size(|to| front.write(to)), binary::size(|to| stored.write(to)));
-    let whole = HEAD_BYTES + ledger + rest + 2 * CHECK_BYTES;
+/// The bytes of a state, of which `front` writes what [`Front`] reads, and `rest` what [`Stored`] reads. They hold the secret, and are wiped from memory when dropped.
+pub(super) fn write(front: &dyn Fn(&mut Writer<'_>), rest: &dyn Fn(&mut Writer<'_>)) -> Zeroizing<Vec<u8>> {
+    let ledger = binary::size(front);
+    let whole = HEAD_BYTES + ledger + binary::size(rest) + 2 * CHECK_BYTES;
     let mut bytes = Zeroizing::new(Vec::with_capacity(whole));
     bytes.extend(MAGIC);
     bytes.push(FORMAT);
     bytes.extend((whole as u32).to_le_bytes());
     bytes.extend((ledger as u32).to_le_bytes());
-    front.write(&mut Writer::new(&mut bytes));
+    front(&mut Writer::new(&mut bytes));
     let sum = check(&bytes);
     bytes.extend(sum);
-    stored.write(&mut Writer::new(&mut bytes));
+    rest(&mut Writer::new(&mut bytes));
     let sum = check(&bytes);
     bytes.extend(sum);
     bytes

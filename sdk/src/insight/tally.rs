@@ -87,10 +87,10 @@ pub(super) enum Tally {
     },
     Presence {
         before: Option<Day>,
-        today: Option<u8>,
+        today: Option<u16>,
     },
     /// The deepest step, from 1.
-    Deepest(u8),
+    Deepest(u16),
     /// A bit for each step.
     Steps(u64),
 }
@@ -318,7 +318,7 @@ impl Tally {
         let step = usize::from(role);
         let reached = step >= deepest && optional[deepest..step].iter().all(|optional| *optional);
         if reached {
-            *self = Self::Deepest(step as u8 + 1);
+            *self = Self::Deepest(role + 1);
         }
     }
 

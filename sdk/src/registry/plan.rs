@@ -9,6 +9,7 @@ use super::compile::list;
 use super::declared::{Filter, Order, Property, Window};
 use super::fault::Problem;
 use crate::binary::binary;
+use crate::sorted::by_name;
 
 /// One reduction over one window, with what it needs to know of its definition.
 #[derive(Clone, Debug)]
@@ -174,16 +175,6 @@ pub(super) fn listed(property: &Property) -> &[String] {
         Property::Labels(labels) => labels,
         Property::Flag | Property::Number | Property::Text => &[],
     }
-}
-
-/// The places of labels in the order of their names. Each is put where it belongs: a sort would be more to download.
-fn by_name(labels: &[String]) -> Vec<u16> {
-    let mut sorted: Vec<u16> = Vec::with_capacity(labels.len());
-    for (place, label) in (0..).zip(labels) {
-        let before = sorted.partition_point(|other| labels[usize::from(*other)] < *label);
-        sorted.insert(before, place);
-    }
-    sorted
 }
 
 /// The labels of a property, with `other` at the end unless it is listed.

@@ -5,6 +5,7 @@ mod take;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 
 pub use self::send::Commit;
 pub use self::take::{DURATION, IDENTIFY, MAX_PROPERTIES, PAGE, Recorded, Tracked, Unfit};
@@ -14,7 +15,7 @@ use super::ledger::{Budget, Ledger, LedgerView};
 use super::options::{Consent, Options};
 use super::preview::Preview;
 use super::queue::{Outgoing, Queue};
-use super::state::{self, Counts, Front, OpenError, StoredCatalog};
+use super::state::{self, Counts, Front, OpenError, Stored, StoredCatalog};
 use super::status::{Begun, ClockState, Status, UploadStatus};
 use super::timer::Timers;
 use crate::calendar::{Day, Moment, Timestamp};
@@ -99,40 +100,27 @@ impl Core {
     ) -> Result<Self, OpenError> {
         options.check()?;
         let Some(bytes) = stored else {
-            return Self::begin((registry, options), Front::default(), Begun::New, entropy, now);
+            return Self::begin(registry, options, Front::default(), Begun::New, entropy, now);
         };
         let unreadable = |error| OpenError::Unreadable { error, bytes: bytes.into() };
-        let (Front { ledger, decided }, mut stored) = state::read(bytes).map_err(unreadable)?;
-        let secret = DeviceSecret::from_bytes(stored.secret);
-        let (brought, catalog) = (registry.hash(), stored.catalog.take());
-        let catalog = catalog.filter(|catalog| catalog.came_to(brought));
-        let received = catalog.as_ref().and_then(|stored| Registry::from_catalog(&stored.catalog).ok());
-        let registry = received.map_or(registry, Arc::new);
-        let device = stored.device.take().map(|bytes| Device::restore(Arc::clone(&registry), &secret, bytes));
-        let device = device.transpose().map_err(|_| unreadable(state::StateError::Corrupt))?;
-        let queue = core::mem::take(&mut stored.queue).restore();
-        let queue = queue.ok_or_else(|| unreadable(state::StateError::Corrupt))?;
-        let mut core = Self {
-            randomness: Randomness::from_entropy(entropy)?,
-            catalog_error: None,
-            decided,
-            queue,
-            journal: Journal::resumed(stored.commit),
-            timers: Timers::default(),
-            counts: core::mem::take(&mut stored.counts),
-            last_outcome: None,
-            begun: Begun::Restored,
-            clock: clock(now),
-            latest: Timestamp::from_millis(i64::MAX),
-            expired: None,
-            options,
-            registry,
-            brought,
-            catalog,
-            secret,
-            device,
-            ledger,
-        };
+        let corrupt = || unreadable(state::StateError::Corrupt);
+        let (front, stored) = state::read(bytes).map_err(unreadable)?;
+        let Stored { commit, secret, device, queue, counts, catalog } = stored;
+        let randomness = Randomness::from_entropy(entropy)?;
+        let mut core = Self::new(registry, options, front, Begun::Restored, secret, randomness, now);
+        core.catalog = catalog.filter(|catalog| catalog.came_to(core.brought));
+        if let Some(Ok(received)) =
+            core.catalog.as_ref().map(|stored| Registry::from_catalog(&stored.catalog))
+        {
+            core.registry = Arc::new(received);
+        }
+        if let Some(mut bytes) = device {
+            let device = Device::restore(Arc::clone(&core.registry), &core.secret, mem::take(&mut *bytes));
+            core.device = Some(device.map_err(|_| corrupt())?);
+        }
+        core.queue = queue.restored().ok_or_else(corrupt)?;
+        core.journal = Journal::resumed(commit);
+        core.counts = counts;
         core.ledger.close_unasked(&core.registry);
         core.advance(now);
         Ok(core)
@@ -161,23 +149,36 @@ impl Core {
         let mut front = front.unwrap_or_else(unknown);
         front.ledger.close_secret();
         front.ledger.close_unasked(&registry);
-        Self::begin((registry, options), front, Begun::Anew(why), entropy, now)
+        Self::begin(registry, options, front, Begun::Anew(why), entropy, now)
     }
 
     fn begin(
-        (registry, options): (Arc<Registry>, Options),
-        Front { ledger, decided }: Front,
+        registry: Arc<Registry>,
+        options: Options,
+        front: Front,
         begun: Begun,
         entropy: &mut impl Entropy,
         now: Moment,
     ) -> Result<Self, OpenError> {
-        let mut core = Self {
-            secret: DeviceSecret::draw(entropy)?,
-            randomness: Randomness::from_entropy(entropy)?,
+        let (secret, randomness) = (DeviceSecret::draw(entropy)?, Randomness::from_entropy(entropy)?);
+        let mut core = Self::new(registry, options, front, begun, secret, randomness, now);
+        core.advance(now);
+        Ok(core)
+    }
+
+    fn new(
+        registry: Arc<Registry>,
+        options: Options,
+        Front { ledger, decided }: Front,
+        begun: Begun,
+        secret: DeviceSecret,
+        randomness: Randomness,
+        now: Moment,
+    ) -> Self {
+        Self {
             brought: registry.hash(),
             catalog: None,
             catalog_error: None,
-            decided,
             device: None,
             queue: Queue::default(),
             journal: Journal::default(),
@@ -189,11 +190,12 @@ impl Core {
             expired: None,
             options,
             registry,
+            decided,
             ledger,
             begun,
-        };
-        core.advance(now);
-        Ok(core)
+            secret,
+            randomness,
+        }
     }
 
     /// An experiment, to ask for this device's arm.

@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use super::super::answer::{Receipt, Reply, Verdict, judge};
 use super::super::options::Consent;
-use super::super::queue::{Finished, NextUpload, Outgoing, StoredQueue};
-use super::super::state::{self, Front, Stored};
+use super::super::queue::{Finished, NextUpload, Outgoing};
+use super::super::state;
 use super::super::status::{MAX_REASONS, StorageError};
 use super::Core;
+use crate::binary::{Binary, Writer};
 use crate::calendar::{Moment, Timestamp};
-use crate::insight::Device;
 use crate::report::BatchId;
 
 /// A state to be made durable, in one step: after a crash the storage holds these bytes or those before.
@@ -53,15 +53,20 @@ impl Core {
     }
 
     fn write(&self, commit: u64) -> Zeroizing<Vec<u8>> {
-        let stored = Stored {
-            commit,
-            secret: *self.secret.to_bytes(),
-            device: self.device.as_ref().map(Device::store),
-            queue: StoredQueue::of(&self.queue),
-            counts: self.counts.clone(),
-            catalog: self.catalog.clone(),
+        let device = self.device.as_ref().map(|device| Zeroizing::new(device.store()));
+        let front = |to: &mut Writer<'_>| {
+            self.ledger.write(to);
+            self.decided.write(to);
         };
-        state::write(&Front { ledger: self.ledger.clone(), decided: self.decided }, &stored)
+        let rest = |to: &mut Writer<'_>| {
+            commit.write(to);
+            self.secret.write(to);
+            device.write(to);
+            self.queue.write(to);
+            self.counts.write(to);
+            self.catalog.write(to);
+        };
+        state::write(&front, &rest)
     }
 
     /// The commit of that number is durable: what it holds may be sent.
