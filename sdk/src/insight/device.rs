@@ -280,9 +280,8 @@ impl Device {
         }
         self.answer(every, from, answers);
         self.restart(window);
-        let slept = || {
-            core::iter::successors(Some(next(from)), |day| Some(next(*day))).take_while(|day| *day < to)
-        };
+        let slept =
+            || core::iter::successors(Some(next(from)), |day| Some(next(*day))).take_while(|day| *day < to);
         let skipped = slept().count().saturating_sub(MAX_CAUGHT_UP);
         self.counters.epochs_skipped += skipped as u64;
         slept().skip(skipped).for_each(|day| self.answer(every, day, answers));

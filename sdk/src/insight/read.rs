@@ -138,13 +138,18 @@ impl<'a> View<'a> {
     }
 
     fn nearest(&self, features: &[(usize, f64, f64)], centers: &[Vec<f64>]) -> usize {
-        let scaled =
-            |&(cell, mean, scale): &(usize, f64, f64)| (self.number(cell).unwrap_or(0.0) - mean) / scale;
-        let here: Vec<f64> = features.iter().map(scaled).collect();
-        let distance =
-            |center: &Vec<f64>| -> f64 { here.iter().zip(center).map(|(x, y)| (x - y) * (x - y)).sum() };
-        let distances = centers.iter().map(distance).enumerate();
-        distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
+        let (mut nearest, mut least) = (0, f64::INFINITY);
+        for (place, center) in centers.iter().enumerate() {
+            let mut distance = 0.0;
+            for (&(cell, mean, scale), there) in features.iter().zip(center) {
+                let apart = (self.number(cell).unwrap_or(0.0) - mean) / scale - there;
+                distance += apart * apart;
+            }
+            if distance < least {
+                (nearest, least) = (place, distance);
+            }
+        }
+        nearest
     }
 
     /// The arm that the device draws, the same whenever it is asked.
