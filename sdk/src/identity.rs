@@ -88,7 +88,7 @@ impl DeviceSecret {
         let draw = Zeroizing::new(self.derive(COHORT, stream, 0));
         let (head, _) = draw.split_at(8);
         let draw = u64::from_be_bytes(head.try_into().expect("8 of 32 bytes"));
-        place(draw, cohorts) as u16
+        place(draw, cohorts as u64) as u16
     }
 
     /// Where this device rounds the numbers of a mean.
@@ -133,7 +133,7 @@ impl DeviceSecret {
         prf.update(b"deniable v1");
         prf.update(&[GROUP]);
         let draw = prf.finalize().into_bytes();
-        place(u64::from_be_bytes(core::array::from_fn(|i| draw[i])), groups)
+        place(u64::from_be_bytes(core::array::from_fn(|i| draw[i])), groups as u64) as usize
     }
 
     fn derive(&self, label: u8, stream: &Stream, cohort: u16) -> [u8; 32] {
@@ -166,8 +166,8 @@ impl PermanentCoins {
 }
 
 /// The place of a draw among so many, from 0: which n-th of all 64-bit numbers it lies in.
-fn place(draw: u64, places: usize) -> usize {
-    ((u128::from(draw) * places as u128) >> 64) as usize
+pub(crate) fn place(draw: u64, places: u64) -> u64 {
+    ((u128::from(draw) * u128::from(places)) >> 64) as u64
 }
 
 fn keyed(key: &[u8; 32]) -> Prf {

@@ -38,6 +38,7 @@ mod tests;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
@@ -86,9 +87,11 @@ impl Report {
     /// Tags are shown as they are. A registry bounds how many bits they say together.
     pub fn published(self, registry: RegistryHash, tags: &[usize]) -> Result<Self, BatchError> {
         error::check_tags(registry, tags.len())?;
-        let place = |place: &usize| u16::try_from(*place).map_err(|_| BatchError::TagPlace { place: *place });
-        let tags = tags.iter().map(place).collect::<Result<_, _>>()?;
-        Ok(Self { registry, tags, ..self })
+        let mut places = Vec::with_capacity(tags.len());
+        for &place in tags {
+            places.push(u16::try_from(place).map_err(|_| BatchError::TagPlace { place })?);
+        }
+        Ok(Self { registry, tags: places.into(), ..self })
     }
 
     /// What this report answers.
@@ -205,12 +208,12 @@ impl FromStr for WriteKey {
 
     fn from_str(text: &str) -> Result<Self, BatchError> {
         let mut key = [0; 16];
-        if text.len() != 2 * key.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        if text.len() != 2 * key.len() {
             return Err(BatchError::Key);
         }
-        let value = |digit: u8| (digit as char).to_digit(16).unwrap_or_default() as u8;
-        for (byte, [high, low]) in key.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
-            *byte = value(*high) << 4 | value(*low);
+        for (place, digit) in text.bytes().enumerate() {
+            let digit = char::from(digit).to_digit(16).ok_or(BatchError::Key)?;
+            key[place / 2] = key[place / 2] << 4 | digit as u8;
         }
         Ok(Self(key))
     }

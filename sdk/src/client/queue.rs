@@ -219,15 +219,12 @@ impl Queue {
         let mut due: Vec<usize> = (0..self.waiting.len()).filter(|&i| self.waiting[i].due <= now).collect();
         shuffle(&mut due, coins);
         let mut room = options.body_bytes - BATCH_BYTES;
-        due.retain(|&i| match room.checked_sub(size(&self.waiting[i].report)) {
-            Some(left) => {
-                room = left;
-                true
-            }
-            None => false,
-        });
         let mut taken = vec![false; self.waiting.len()];
-        due.into_iter().for_each(|i| taken[i] = true);
+        for i in due {
+            if let Some(left) = room.checked_sub(size(&self.waiting[i].report)) {
+                (room, taken[i]) = (left, true);
+            }
+        }
         let mut reports = Vec::new();
         for (waiting, goes) in mem::take(&mut self.waiting).into_iter().zip(taken) {
             if goes {
@@ -316,15 +313,16 @@ impl Outgoing {
 
     /// Cuts it in two, for a commit of that number. The first half keeps the id. Should the whole have been counted without our
     /// knowing, the collector calls the half a duplicate; so the other half waits for the answer and goes only if it is another.
-    pub(super) fn halve(mut self, since: u64, coins: &mut Randomness) -> Vec<Self> {
+    pub(super) fn halve(mut self, since: u64, coins: &mut Randomness) -> (Self, Option<Self>) {
         let second = self.reports.split_off(self.reports.len().div_ceil(2));
         self.since = since;
         if self.unsure || !self.rest.is_empty() {
             self.rest.extend(second);
             self.unsure = false;
-            return vec![self];
+            return (self, None);
         }
-        vec![self, Self::new(BatchId(coins.draw_id()), second, since)]
+        let second = Self::new(BatchId(coins.draw_id()), second, since);
+        (self, Some(second))
     }
 
     /// What was cut off, as a batch of its own.

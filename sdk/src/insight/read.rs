@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::tally::{Found, Tally};
 use super::{Given, NO_TEXT};
 use crate::calendar::Day;
-use crate::identity::DeviceSecret;
+use crate::identity::{DeviceSecret, place};
 use crate::registry::{Answer, Closed, Plan, Read, Registry, Test, Window};
 
 /// All that an answer is read from.
@@ -138,13 +138,18 @@ impl<'a> View<'a> {
     }
 
     fn nearest(&self, features: &[(usize, (f64, f64))], centers: &[Vec<f64>]) -> usize {
-        let scaled =
-            |&(cell, (mean, scale)): &(usize, (f64, f64))| (self.number(cell).unwrap_or(0.0) - mean) / scale;
-        let here: Vec<f64> = features.iter().map(scaled).collect();
-        let distance =
-            |center: &Vec<f64>| -> f64 { here.iter().zip(center).map(|(x, y)| (x - y) * (x - y)).sum() };
-        let distances = centers.iter().map(distance).enumerate();
-        distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
+        let (mut nearest, mut least) = (0, f64::INFINITY);
+        for (place, center) in centers.iter().enumerate() {
+            let mut distance = 0.0;
+            for (&(cell, (mean, scale)), there) in features.iter().zip(center) {
+                let apart = (self.number(cell).unwrap_or(0.0) - mean) / scale - there;
+                distance += apart * apart;
+            }
+            if distance < least {
+                (nearest, least) = (place, distance);
+            }
+        }
+        nearest
     }
 
     /// The arm that the device draws, the same whenever it is asked.
@@ -152,7 +157,7 @@ impl<'a> View<'a> {
         let trial = &self.registry.trials[trial];
         let total: u64 = trial.arms.iter().map(|(_, weight)| u64::from(*weight)).sum();
         let draw = self.secret.draw_for(trial.name.as_bytes(), u64::MAX);
-        let mut left = ((u128::from(draw) * u128::from(total)) >> 64) as u64;
+        let mut left = place(draw, total);
         for (place, (_, weight)) in trial.arms.iter().enumerate() {
             match left.checked_sub(u64::from(*weight)) {
                 Some(rest) => left = rest,

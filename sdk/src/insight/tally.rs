@@ -10,6 +10,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::binary::binary;
 use crate::calendar::{Day, Timestamp};
+use crate::identity::place;
 use crate::registry::{Order, Reduction};
 
 /// The most different texts that are told apart.
@@ -146,7 +147,7 @@ impl Tally {
         match (reduction, got) {
             (Reduction::Any, _) => *self = Self::Seen,
             (Reduction::Count, _) => *self = Self::Count(self.count() + 1),
-            (Reduction::First, Some(got)) if *self == Self::Empty => *self = Self::Held(got.into()),
+            (Reduction::First, Some(got)) if matches!(self, Self::Empty) => *self = Self::Held(got.into()),
             (Reduction::Last, Some(got)) => self.hold(got),
             (Reduction::MostCommon(labels), Some(Got::Label(label))) => self.count_label(*labels, label),
             (Reduction::Sum, Some(Got::Number(x))) => self.fold(x, |sum| sum + x),
@@ -187,7 +188,7 @@ impl Tally {
     }
 
     fn count_label(&mut self, labels: usize, label: u16) {
-        if *self == Self::Empty {
+        if matches!(self, Self::Empty) {
             *self = Self::Counts(vec![0; labels]);
         }
         if let Self::Counts(counts) = self
@@ -202,7 +203,7 @@ impl Tally {
     }
 
     fn count_magnitude(&mut self, x: f64) {
-        if *self == Self::Empty {
+        if matches!(self, Self::Empty) {
             *self = Self::Magnitudes(Vec::new());
         }
         let Self::Magnitudes(counts) = self else { return };
@@ -233,7 +234,7 @@ impl Tally {
             Got::Label(label) => u64::from(label),
             Got::Flag(_) | Got::Number(_) => return,
         };
-        if *self == Self::Empty {
+        if matches!(self, Self::Empty) {
             *self = Self::Texts { seen: Vec::new(), overflowed: false };
         }
         let Self::Texts { seen, overflowed } = self else { return };
@@ -255,7 +256,7 @@ impl Tally {
     }
 
     fn reach(&mut self, times: u16, within_ms: i64, occasion: &Occasion) {
-        if *self == Self::Empty {
+        if matches!(self, Self::Empty) {
             *self = Self::Times { latest: Vec::new(), session: None };
         }
         let Self::Times { latest, session: session @ None } = self else { return };
@@ -272,7 +273,7 @@ impl Tally {
     }
 
     fn step(&mut self, role: u16, positions: u16, draw: impl FnOnce() -> u64) {
-        if *self == Self::Empty {
+        if matches!(self, Self::Empty) {
             *self = Self::Step { position: position(draw(), positions), passed: 0, found: None };
         }
         let Self::Step { position, passed, found: found @ None } = self else { return };
@@ -283,14 +284,14 @@ impl Tally {
     }
 
     fn go(&mut self, role: u16, events: u16, draw: impl FnOnce() -> u64) {
-        if *self == Self::Empty {
+        if matches!(self, Self::Empty) {
             *self = Self::Moves { seed: draw(), last: None, moves: 0, kept: 0 };
         }
         let Self::Moves { seed, last, moves, kept } = self else { return };
         let from = last.map_or(0, |last| u32::from(last) + 1);
         *moves = moves.saturating_add(1);
         // The n-th of n moves is kept with probability 1/n, so that each has the same chance (Vitter 1985, algorithm R).
-        if (u128::from(scatter(*seed, *moves)) * u128::from(*moves)) >> 64 == 0 {
+        if place(scatter(*seed, *moves), (*moves).into()) == 0 {
             *kept = from * u32::from(events) + u32::from(role);
         }
         *last = Some(role);
@@ -348,7 +349,7 @@ impl Tally {
     /// What the cell finds.
     pub(super) fn find(&self, reduction: &Reduction, draw: impl FnOnce() -> u64) -> Found<'_> {
         match (reduction, self) {
-            (Reduction::Any, tally) => Found::Flag(*tally == Self::Seen),
+            (Reduction::Any, tally) => Found::Flag(matches!(tally, Self::Seen)),
             (Reduction::Count, tally) => Found::Number(tally.count() as f64),
             (Reduction::DistinctCount, Self::Texts { seen, .. }) => Found::Number(seen.len() as f64),
             (Reduction::DistinctCount, _) => Found::Number(0.0),
@@ -403,7 +404,7 @@ fn insert<T: Copy + Zeroize>(list: &mut Vec<T>, place: usize, item: T) {
 
 /// A position from 1.
 fn position(draw: u64, positions: u16) -> u16 {
-    1 + ((u128::from(draw) * u128::from(positions)) >> 64) as u16
+    1 + place(draw, positions.into()) as u16
 }
 
 /// The finalizer of SplitMix64 (Steele, Lea, Flood 2014) at step `n` of a seed.

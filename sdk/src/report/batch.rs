@@ -25,31 +25,27 @@ const HEADER_BYTES: usize = 4 + 1 + 16 + 16 + 2;
 pub fn write_batch(key: WriteKey, id: BatchId, reports: &[Report]) -> Result<Vec<u8>, BatchError> {
     // A page downloads what sorts here, and a heap takes a tenth of what the sort of a slice does.
     let reports = reports.iter().collect::<BinaryHeap<_>>().into_sorted_vec();
-    let sections = || reports.chunk_by(|one, other| one.shares_section(other));
-    let section_count = sections().count();
-    if section_count == 0 {
+    if reports.is_empty() {
         return Err(BatchError::Empty);
     }
-    let size = HEADER_BYTES + sections().map(section_bytes).sum::<usize>();
-    if size > MAX_BATCH_BYTES {
-        return Err(BatchError::TooLarge { size });
-    }
-    let mut out = Vec::with_capacity(size);
+    let mut out = Vec::new();
     out.extend_from_slice(&MAGIC);
     out.push(FORMAT);
     out.extend_from_slice(&key.0);
     out.extend_from_slice(&id.0);
-    // A section takes more than 16 bytes, so a batch within its size limit has fewer than 65,536.
-    out.extend_from_slice(&(section_count as u16).to_le_bytes());
-    for section in sections() {
+    // The number of sections, when it is known.
+    out.extend_from_slice(&[0; 2]);
+    let mut section_count = 0;
+    for section in reports.chunk_by(|one, other| one.shares_section(other)) {
         write_section(section, &mut out);
+        section_count += 1;
     }
+    if out.len() > MAX_BATCH_BYTES {
+        return Err(BatchError::TooLarge { size: out.len() });
+    }
+    // A section takes more than 16 bytes, so a batch within its size limit has fewer than 65,536.
+    out[HEADER_BYTES - 2..HEADER_BYTES].copy_from_slice(&(section_count as u16).to_le_bytes());
     Ok(out)
-}
-
-fn section_bytes(reports: &[&Report]) -> usize {
-    let stream = reports[0].stream();
-    32 + stream.metric().as_str().len() + 2 * reports[0].tags.len() + reports.len() * (2 + stream.bit_bytes())
 }
 
 fn write_section(reports: &[&Report], out: &mut Vec<u8>) {

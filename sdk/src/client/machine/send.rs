@@ -146,8 +146,9 @@ impl Core {
 
     fn too_large(&mut self, batch: Outgoing) -> Finished {
         if batch.reports.len() > 1 {
-            let halves = batch.halve(self.journal.next(), &mut self.randomness);
-            halves.into_iter().rev().for_each(|half| self.queue.put_back(half));
+            let (first, second) = batch.halve(self.journal.next(), &mut self.randomness);
+            second.into_iter().for_each(|batch| self.queue.put_back(batch));
+            self.queue.put_back(first);
             return Finished::Split;
         }
         self.counts.dropped.too_large += 1;

@@ -87,11 +87,12 @@ impl Core {
         self.counts.refusals.too_many_properties += (properties.len() - read.len()) as u64;
         let duration = self.timers.stop(event, now.at).map(|seconds| (DURATION, Property::Number(seconds)));
         let duration = duration.filter(|_| self.registry.property(event, DURATION).is_some());
-        let with_duration: Vec<_>;
+        let mut with_duration: Vec<_>;
         let properties = match duration {
             Some(duration) => {
-                with_duration = read.iter().copied().chain([duration]).collect();
-                &with_duration[..]
+                with_duration = read.to_vec();
+                with_duration.push(duration);
+                &with_duration
             }
             None => read,
         };
@@ -106,19 +107,9 @@ impl Core {
 
     /// Takes up the view of a page or screen: the event [`PAGE`] with its `name` among its properties.
     pub fn page(&mut self, name: &str, properties: &[(&str, Property<'_>)], now: Moment) -> Tracked {
-        self.track_with(PAGE, ("name", Property::Text(name)), properties, now)
-    }
-
-    fn track_with(
-        &mut self,
-        event: &str,
-        first: (&str, Property<'_>),
-        properties: &[(&str, Property<'_>)],
-        now: Moment,
-    ) -> Tracked {
-        let read = properties.iter().take(MAX_PROPERTIES - 1).copied();
-        let properties: Vec<_> = [first].into_iter().chain(read).collect();
-        self.track(event, &properties, now)
+        let mut with_name = Vec::from([("name", Property::Text(name))]);
+        with_name.extend_from_slice(&properties[..properties.len().min(MAX_PROPERTIES - 1)]);
+        self.track(PAGE, &with_name, now)
     }
 
     /// Takes up what is known of the person: the event [`IDENTIFY`] with the traits as its properties, for questions to be
