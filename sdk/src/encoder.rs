@@ -190,9 +190,13 @@ impl Encoder {
     fn write_signal(&self, value: Value<'_>, signal: &mut [u8]) -> Result<(), EncodeError> {
         match (self.params.encoding(), value) {
             (Encoding::Direct | Encoding::Unary, Value::Choice(choice)) => self.choose(choice, signal),
-            (Encoding::Unary, Value::Choices(choices)) => self.choose_all(choices.iter().copied(), signal),
+            (Encoding::Unary, Value::Choices(choices)) => {
+                choices.iter().try_for_each(|choice| self.choose(*choice, signal))?;
+                self.check_set(signal)
+            }
             (Encoding::Unary, Value::Subset(set)) => {
-                self.choose_all((0..8).filter(|i| set >> i & 1 == 1), signal)
+                (0..8).filter(|i| set >> i & 1 == 1).try_for_each(|choice| self.choose(choice, signal))?;
+                self.check_set(signal)
             }
             (Encoding::Direct, Value::Subset(set)) if self.params.bits().is_power_of_two() => {
                 self.choose(usize::from(set), signal)
@@ -216,12 +220,8 @@ impl Encoder {
         Ok(())
     }
 
-    fn choose_all(
-        &self,
-        mut choices: impl Iterator<Item = usize>,
-        signal: &mut [u8],
-    ) -> Result<(), EncodeError> {
-        choices.try_for_each(|choice| self.choose(choice, signal))?;
+    /// Checks that a set that was written is no larger than the parameters make room for.
+    fn check_set(&self, signal: &[u8]) -> Result<(), EncodeError> {
         let found = signal.iter().map(|byte| byte.count_ones() as usize).sum();
         let limit = self.params.hashes();
         if found > limit { Err(EncodeError::TooManyChoices { found, limit }) } else { Ok(()) }
@@ -235,10 +235,9 @@ impl Encoder {
     }
 
     fn draw(&self, permanent: &[u8], epoch: Epoch, randomness: &mut Randomness) -> Report {
-        let mut bits = BitBytes::from_slice(&[0; MAX_BITS / 8][..permanent.len()]);
-        match &self.instantaneous {
-            Some(sampler) => sampler.respond(permanent, &mut bits, randomness.generator()),
-            None => bits.copy_from_slice(permanent),
+        let mut bits = BitBytes::from_slice(permanent);
+        if let Some(sampler) = &self.instantaneous {
+            sampler.respond(permanent, &mut bits, randomness.generator());
         }
         Report::new(Arc::clone(&self.stream), epoch, self.cohort, bits)
     }

@@ -24,7 +24,7 @@ impl MetricId {
     /// [`MetricError::BadName`], which says what is allowed.
     pub fn new(name: &str) -> Result<Self, MetricError> {
         let good = name.len() <= MAX_METRIC_BYTES
-            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
             && name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.'));
         if good { Ok(Self(name.into())) } else { Err(MetricError::BadName { name: name.into() }) }
     }

@@ -64,8 +64,11 @@ impl<'a> Arguments<'a> {
 
     /// A list whose values `read` reads.
     pub(crate) fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
-        let count = self.size();
-        (0..count).map(|_| read(self)).collect()
+        let mut list = Vec::new();
+        for _ in 0..self.size() {
+            list.push(read(self));
+        }
+        list
     }
 }
 

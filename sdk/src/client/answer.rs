@@ -153,13 +153,13 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
 /// An instant like `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn date(text: &[u8]) -> Option<Timestamp> {
     const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-    let form: &[u8; 29] = text.try_into().ok()?;
-    let separators = [3, 4, 7, 11, 16, 19, 22, 25, 26, 27, 28];
-    if separators.map(|place| form[place]) != *b",    :: GMT" {
+    const FORM: &[u8; 29] = b"___, __ ___ ____ __:__:__ GMT";
+    let text: &[u8; 29] = text.try_into().ok()?;
+    if FORM.iter().zip(text).any(|(form, byte)| *form != b'_' && form != byte) {
         return None;
     }
-    let field = |place: usize, size: usize| number(&form[place..place + size]).map(|field| field as u32);
-    let month = MONTHS.chunks(3).position(|name| *name == form[8..11])? as u32 + 1;
+    let field = |place: usize, size: usize| number(&text[place..place + size]).map(|field| field as u32);
+    let month = MONTHS.chunks(3).position(|name| *name == text[8..11])? as u32 + 1;
     let Day(day) = Day::from_civil(field(12, 4)?, month, field(5, 2)?)?;
     let (hour, minute, second) = (field(17, 2)?, field(20, 2)?, field(23, 2)?);
     if hour > 23 || minute > 59 || second > 60 {

@@ -16,7 +16,7 @@ pub(super) struct Timers(Vec<(String, Timestamp)>);
 impl Timers {
     /// Starts a timer, or starts it anew.
     pub(super) fn start(&mut self, name: &str, now: Timestamp) {
-        self.0.retain(|(running, _)| running != name);
+        self.stop(name, now);
         if self.0.len() == MAX_TIMERS {
             self.0.remove(0);
         }

@@ -278,11 +278,19 @@ impl Device {
         }
         self.answer(every, from, answers);
         self.restart(window);
-        let slept =
-            || core::iter::successors(Some(next(from)), |day| Some(next(*day))).take_while(|day| *day < to);
-        let skipped = slept().count().saturating_sub(MAX_CAUGHT_UP);
+        let (mut slept, mut day) = (0usize, next(from));
+        while day < to {
+            (slept, day) = (slept + 1, next(day));
+        }
+        let skipped = slept.saturating_sub(MAX_CAUGHT_UP);
         self.counters.epochs_skipped += skipped as u64;
-        slept().skip(skipped).for_each(|day| self.answer(every, day, answers));
+        let mut day = from;
+        for place in 0..slept {
+            day = next(day);
+            if place >= skipped {
+                self.answer(every, day, answers);
+            }
+        }
     }
 
     fn set_back(&mut self, now: Moment, answers: &mut Vec<Answered>) {

@@ -83,7 +83,10 @@ impl Core {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let commit = self.journal.due(self.options.write_delay);
         let upload = self.queue.wakes_at(self.journal.durable());
-        [commit, upload].into_iter().flatten().min()
+        match (commit, upload) {
+            (Some(commit), Some(upload)) => Some(commit.min(upload)),
+            (commit, upload) => commit.or(upload),
+        }
     }
 
     /// What to send next. Only what is durable is sent, one upload at a time; tell [`Core::finish_upload`] what came of it.
