@@ -17,8 +17,8 @@
 //! share of its ones would tell its number in time (Ding, Kulkarni, Yekhanin, *Collecting Telemetry Data Privately*,
 //! 2017, section 4, α-point rounding). Numbers outside count as the nearest end.
 
-use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::binary::{Binary, Reader, Writer, binary};
@@ -35,10 +35,10 @@ pub struct Domain(Kind);
 #[derive(Clone, Debug, PartialEq)]
 enum Kind {
     Flag,
-    Labels { names: Box<[String]>, other: Other },
-    Histogram { edges: Box<[f64]> },
+    Labels { names: Vec<String>, other: Other },
+    Histogram { edges: Vec<f64> },
     Mean { low: f64, high: f64, nothing: bool },
-    Set { names: Box<[String]> },
+    Set { names: Vec<String> },
     Text,
 }
 
@@ -139,7 +139,7 @@ impl Domain {
     ///
     /// # Errors
     /// A [`DomainError`] for no edges or more than 4095, for one that is not finite, or edges that do not ascend.
-    pub fn histogram(edges: impl Into<Box<[f64]>>) -> Result<Self, DomainError> {
+    pub fn histogram(edges: impl Into<Vec<f64>>) -> Result<Self, DomainError> {
         Kind::Histogram { edges: edges.into() }.checked()
     }
 
@@ -308,7 +308,7 @@ fn finite(value: f64) -> Result<f64, DomainError> {
     if value.is_finite() { Ok(value) } else { Err(DomainError::NotFinite { what: "the answer", value }) }
 }
 
-fn list<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Box<[String]> {
+fn list<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Vec<String> {
     names.into_iter().map(Into::into).collect()
 }
 

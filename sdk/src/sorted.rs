@@ -33,8 +33,10 @@ impl<K: Ord, V> Sorted<K, V> {
         &mut self.0[place].1
     }
 
-    pub(crate) fn retain(&mut self, stays: impl FnMut(&(K, V)) -> bool) {
-        self.0.retain(stays);
+    /// Takes out the first value whose key is meant.
+    pub(crate) fn remove_if(&mut self, is_meant: impl Fn(&K) -> bool) -> Option<V> {
+        let place = self.0.iter().position(|(key, _)| is_meant(key))?;
+        Some(self.0.remove(place).1)
     }
 
     pub(crate) fn clear(&mut self) {

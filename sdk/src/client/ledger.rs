@@ -307,14 +307,9 @@ impl Ledger {
     pub(super) fn close_unasked(&mut self, registry: &Registry) {
         let asked: Vec<AccountKey> =
             registry.metrics().map(|metric| AccountKey::new(&metric.stream())).collect();
-        let closed = &mut self.closed;
-        self.accounts.retain(|(key, account)| {
-            let stays = asked.contains(key);
-            if !stays {
-                closed.take(account);
-            }
-            stays
-        });
+        while let Some(account) = self.accounts.remove_if(|key| !asked.contains(key)) {
+            self.closed.take(&account);
+        }
     }
 
     pub(super) fn view(
