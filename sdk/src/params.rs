@@ -130,8 +130,8 @@ impl Params {
             Encoding::Direct => {
                 in_range("bits of the direct encoding", bits, 2, MAX_BITS)?;
                 in_range("hashes of the direct encoding", hashes, 1, 1)?;
-                for stage in [permanent, instantaneous].into_iter().flatten() {
-                    one_bit_stays_set(stage, bits)?;
+                for stage in permanent.iter().chain(&instantaneous) {
+                    one_bit_stays_set(*stage, bits)?;
                 }
             }
             Encoding::Unary => in_range("hashes of the unary encoding", hashes, 1, bits.min(MAX_HASHES))?,

@@ -140,14 +140,14 @@ impl Preview {
 /// The answers of a closed list.
 fn possible(metric: &Metric) -> Vec<String> {
     let mut labels = metric.labels().to_vec();
-    let answers = metric.domain().map(Domain::answers);
-    match answers {
-        Some(Answers::Closed(2)) if labels.is_empty() => labels.extend(["below", "above"].map(str::to_owned)),
-        Some(Answers::Closed(3)) if labels.is_empty() => {
-            labels.extend(["below", "above", NO_TEXT].map(str::to_owned));
-        }
-        Some(Answers::Closed(answers)) if answers == labels.len() + 1 => labels.push(OTHER.to_owned()),
-        _ => {}
+    let unlisted: &[&str] = match metric.domain().map(Domain::answers) {
+        Some(Answers::Closed(2)) if labels.is_empty() => &["below", "above"],
+        Some(Answers::Closed(3)) if labels.is_empty() => &["below", "above", NO_TEXT],
+        Some(Answers::Closed(answers)) if answers == labels.len() + 1 => &[OTHER],
+        _ => &[],
+    };
+    for label in unlisted {
+        labels.push(String::from(*label));
     }
     labels
 }

@@ -216,7 +216,12 @@ impl Queue {
             return;
         }
         // In random order, so that neither age nor metric decides what goes first.
-        let mut due: Vec<usize> = (0..self.waiting.len()).filter(|&i| self.waiting[i].due <= now).collect();
+        let mut due = Vec::new();
+        for (place, waiting) in self.waiting.iter().enumerate() {
+            if waiting.due <= now {
+                due.push(place);
+            }
+        }
         shuffle(&mut due, coins);
         let mut room = options.body_bytes - BATCH_BYTES;
         let mut taken = vec![false; self.waiting.len()];

@@ -130,17 +130,19 @@ impl Device {
     /// What it would answer if every open epoch ended now. Nothing ends, and nothing is remembered of it.
     pub fn peek(&self) -> Vec<Answered> {
         let today = self.clock.today;
-        let open = |(metric, plan): (&Metric, &Plan)| {
+        let mut answers = Vec::new();
+        for (metric, plan) in planned(&self.registry) {
             let period = match plan.every {
                 Every::Week | Every::Once => today.week(),
                 Every::Month => today.month(),
                 Every::Session | Every::Day | Every::Event(_) => today,
             };
             let expired = metric.expires().is_some_and(|day| period >= day);
-            (self.is_asked(metric) && !self.is_done(metric) && !expired)
-                .then(|| answered(&self.view(period), metric, plan, period))
-        };
-        planned(&self.registry).filter_map(open).collect()
+            if self.is_asked(metric) && !self.is_done(metric) && !expired {
+                answers.push(answered(&self.view(period), metric, plan, period));
+            }
+        }
+        answers
     }
 
     /// The local day whose epoch is open.

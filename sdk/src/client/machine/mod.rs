@@ -299,15 +299,17 @@ impl Core {
         self.advance(now);
         let Some(device) = &self.device else { return Vec::new() };
         let answers = device.peek();
-        let asked = self.registry.metrics().filter(|metric| is_asked(&self.registry, &self.secret, metric));
-        let preview = |metric: &Metric| match metric.every() {
-            None => Some(Preview::of_program(metric, device.today().week().epoch())),
-            Some(_) => {
-                let answered = answers.iter().find(|answered| answered.metric == *metric.id())?;
-                Some(Preview::of_device(metric, answered))
+        let mut previews = Vec::new();
+        for metric in self.registry.metrics() {
+            if metric.every().is_none() && is_asked(&self.registry, &self.secret, metric) {
+                previews.push(Preview::of_program(metric, device.today().week().epoch()));
             }
-        };
-        asked.filter_map(preview).collect()
+            // The device answers those that are asked.
+            if let Some(answered) = answers.iter().find(|answered| answered.metric == *metric.id()) {
+                previews.push(Preview::of_device(metric, answered));
+            }
+        }
+        previews
     }
 
     /// What was spent and may be spent.
