@@ -106,14 +106,11 @@ impl DeviceSecret {
     /// A number that this device draws once for a name and an instance of it, for choices that are no answers: an arm of
     /// an experiment, a position of a way.
     pub(crate) fn draw_for(&self, name: &[u8], instance: u64) -> u64 {
-        let mut prf = keyed(&self.0);
-        prf.update(b"deniable v1");
-        prf.update(&[DRAW]);
+        let mut prf = self.labelled(DRAW);
         prf.update(&(name.len() as u64).to_be_bytes());
         prf.update(name);
         prf.update(&instance.to_be_bytes());
-        let draw = prf.finalize().into_bytes();
-        u64::from_be_bytes(core::array::from_fn(|i| draw[i]))
+        number(prf)
     }
 
     /// A name for a signal that says nothing of it to who has not the secret: by it the ledger knows a signal again.
@@ -121,26 +118,28 @@ impl DeviceSecret {
         let key = Zeroizing::new(self.derive(PATTERN, stream, cohort));
         let mut prf = keyed(&key);
         prf.update(signal);
-        let name = prf.finalize().into_bytes();
-        u64::from_be_bytes(core::array::from_fn(|i| name[i]))
+        number(prf)
     }
 
     /// The group of metrics that this device answers, from 0 to `groups` − 1: the place of one draw for life among them.
     ///
     /// It is uniform but for a bias below `groups`·2⁻⁶⁴, and depends on nothing but the secret and the number of groups.
     pub(crate) fn group(&self, groups: usize) -> usize {
+        place(number(self.labelled(GROUP)), groups as u64) as usize
+    }
+
+    /// The function under the secret, with the label of a use absorbed.
+    fn labelled(&self, label: u8) -> Prf {
         let mut prf = keyed(&self.0);
         prf.update(b"deniable v1");
-        prf.update(&[GROUP]);
-        let draw = prf.finalize().into_bytes();
-        place(u64::from_be_bytes(core::array::from_fn(|i| draw[i])), groups as u64) as usize
+        prf.update(&[label]);
+        prf
     }
 
     fn derive(&self, label: u8, stream: &Stream, cohort: u16) -> [u8; 32] {
         let metric = stream.metric().as_str().as_bytes();
-        let mut prf = keyed(&self.0);
-        prf.update(b"deniable v1");
-        prf.update(&[label, metric.len() as u8]);
+        let mut prf = self.labelled(label);
+        prf.update(&[metric.len() as u8]);
         prf.update(metric);
         prf.update(&stream.version().to_be_bytes());
         // Other parameters, other coins: one u compared with two thresholds could tell an input for certain.
@@ -168,6 +167,12 @@ impl PermanentCoins {
 /// The place of a draw among so many, from 0: which n-th of all 64-bit numbers it lies in.
 pub(crate) fn place(draw: u64, places: u64) -> u64 {
     ((u128::from(draw) * u128::from(places)) >> 64) as u64
+}
+
+/// The number in the first bytes of an output.
+fn number(prf: Prf) -> u64 {
+    let output = prf.finalize().into_bytes();
+    u64::from_be_bytes(core::array::from_fn(|i| output[i]))
 }
 
 fn keyed(key: &[u8; 32]) -> Prf {
