@@ -14,8 +14,11 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 const BUILD: &str = "cargo build --package deniable-wasm --profile wasm --target";
 /// A smaller SHA-256, and the inlining that makes each module smallest when packed.
 const FLAGS: &str = r#"--cfg sha2_backend_soft="compact" -C llvm-args=--inline-threshold="#;
-/// The features are those that the compiler uses, which browsers have had since 2022; with more it would invent types that they lack.
-const OPTIMIZE: &str = "node wasm/node_modules/binaryen/bin/wasm-opt -Oz --converge --strip-debug --strip-producers \
+/// What makes the modules smallest when packed. The first kilobyte of memory is the far end of the stack, so no access reaches it
+/// by a sum that wraps around. The features are those that the compiler uses, which browsers have had since 2022; with more it
+/// would invent types that they lack.
+const OPTIMIZE: &str = "node wasm/node_modules/binaryen/bin/wasm-opt --low-memory-unused --one-caller-inline-max-function-size 30 \
+                        --flatten --rereloop -Oz --converge -Oz --reorder-functions --strip-debug --strip-producers \
                         --strip-target-features --mvp-features --enable-bulk-memory --enable-bulk-memory-opt \
                         --enable-multivalue --enable-mutable-globals --enable-nontrapping-float-to-int \
                         --enable-reference-types --enable-sign-ext";
