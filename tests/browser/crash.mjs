@@ -1,6 +1,6 @@
-// A tab that crashes between charge and send, and a browser that is offline meanwhile: nothing is lost, nothing counts twice.
+// A tab that crashes between charge and send, while the browser is offline or the collector hangs: nothing is lost, nothing counts twice.
 import assert from "node:assert/strict";
-import { browser, collector, open, pages, status, test, until } from "./harness.mjs";
+import { between, browser, collector, open, pages, status, test, until } from "./harness.mjs";
 
 /** The wait after a failure is over. */
 function later() {
@@ -29,7 +29,28 @@ await test(async () => {
   assert.equal(await second.evaluate(() => window.deniable.ledger().reports), 1, "the charge was durable");
   await second.evaluate(() => window.deniable.flush());
   await until(second, (s) => s.client.uploads.counted === 1 && s.client.onTheWay === 0, "sending what waited");
-  assert.deepEqual(second.errors, []);
+
+  // What is answered while an upload hangs is durable all the same.
+  const stranger = between(server);
+  const other = await pages({ special: stranger.special });
+  stranger.say = () => undefined;
+  const third = await open(context, other, { ...options, endpoint: other });
+  const record = () => third.evaluate(() => window.deniable.record("choice", true));
+  await record();
+  await until(third, (s) => s.client.onTheWay === 1 && s.pending === 0, "sending");
+  await record();
+  const began = Date.now();
+  await until(third, (s) => s.pending === 0, "writing while an upload hangs");
+  assert.ok(Date.now() - began < 10_000, "writing does not wait for the upload");
+  third.goto("chrome://crash").catch(() => {});
+  await third.waitForEvent("crash");
+  await third.close();
+  stranger.say = undefined;
+  const fourth = await open(context, other, { ...options, endpoint: other }, later);
+  await fourth.evaluate(() => window.deniable.flush());
+  await until(fourth, (s) => s.client.uploads.counted === 2 && s.client.waiting + s.client.onTheWay === 0, "sending both");
+
+  assert.deepEqual([second, third, fourth].flatMap(({ errors }) => errors), []);
   await server.stop();
-  assert.equal(server.counts("choice"), 1);
+  assert.equal(server.counts("choice"), 3);
 });

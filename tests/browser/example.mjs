@@ -6,6 +6,22 @@ import { browser, collector, pages, status, test, until } from "./harness.mjs";
 
 const root = new URL("../../", import.meta.url).pathname;
 
+/** How far the panel's text, the text of its button, the button (as the bars), and the lines stand out, after WCAG 2. */
+function contrasts({ shadowRoot }) {
+  const luminance = (colour) => {
+    const [red, green, blue] = colour.match(/[\d.]+/g).map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const contrast = (...colours) => {
+    const [dark, light] = colours.map(luminance).sort((a, b) => a - b);
+    return (light + 0.05) / (dark + 0.05);
+  };
+  const [section, button] = ["section", "button"].map((name) => getComputedStyle(shadowRoot.querySelector(name)));
+  const { color, backgroundColor, borderTopColor } = section;
+  return [contrast(color, backgroundColor), contrast(button.color, button.backgroundColor), contrast(button.backgroundColor, backgroundColor),
+    contrast(borderTopColor, backgroundColor)];
+}
+
 await test(async () => {
   const server = await collector(`${root}aggregator/data/registries/persona-signin.toml`);
   const site = `${root}wasm/examples/static`;
@@ -41,12 +57,21 @@ await test(async () => {
   assert.deepEqual(await panel.locator("h3").allTextContents(), asked);
   assert.ok(asked.length > 0);
   await picture("panel");
-  await page.emulateMedia({ colorScheme: "dark" });
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    const [text, label, button, border] = await panel.evaluate(contrasts);
+    assert.ok(text >= 4.5 && label >= 4.5 && button >= 3 && border >= 3, `${colorScheme}: ${[text, label, button, border]}`);
+  }
   await picture("panel-dark");
+  await page.setViewportSize({ width: 320, height: 640 });
+  await picture("panel-narrow");
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(overflow <= 0, `${overflow} pixels stand out of a narrow page`);
 
   // The button has focus after one step of the keyboard from the last control before the panel.
   await page.focus("#elsewhere");
   await page.keyboard.press("Tab");
+  await picture("focus");
   await page.keyboard.press("Enter");
   await until(page, (s) => s.client.consent === "withdrawn" && s.pending === 0, "stopping");
   await panel.getByRole("button", { name: "Take part" }).waitFor();

@@ -15,8 +15,8 @@ const TYPES = { html: "text/html; charset=utf-8", js: "text/javascript", mjs: "t
 const EMPTY = "<!doctype html><meta charset=utf-8><title>page</title>";
 
 /** A collector of the registry given, on a port of its own. */
-export async function collector(registry = `${root}tests/browser/site.toml`) {
-  const store = `${folder}/store`;
+export async function collector(registry = `${root}tests/browser/site.toml`, name = "store") {
+  const store = `${folder}/${name}`;
   const flags = ["serve", "--metrics", registry, "--store", store, "--listen", "127.0.0.1:0", "--allow-origin", "*"];
   const child = spawn(program, flags, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, RUST_LOG: "warn" } });
   process.once("exit", () => child.kill("SIGKILL"));
@@ -63,6 +63,50 @@ export async function pages({ headers = {}, special = {}, site } = {}) {
   return `http://127.0.0.1:${server.address().port}`;
 }
 
+/**
+ * Stands between pages and a collector: passes on what comes, unless `say` or `offer` answers in its place. `say` is asked for each
+ * batch and `offer` for each catalog; they give a status and a body, or nothing, as a server that hangs. What
+ * came is in `came`, and whether the page did not wait for the answer in its `cut`.
+ */
+export function between(server) {
+  const between = { say: undefined, offer: undefined, came: [] };
+  const cors = { "access-control-allow-origin": "*", "access-control-expose-headers": "retry-after" };
+  const tell = (answer, said) => said && (said[0] ? answer.writeHead(said[0], { ...cors, "retry-after": "1" }).end(said[1]) : answer.destroy());
+  between.special = {
+    "/v1/catalog": async (_, answer) => {
+      const pass = () => catalog(server);
+      tell(answer, between.offer ? await between.offer(pass) : [200, await pass()]);
+    },
+    "/v1/reports": async (request, answer) => {
+      const pieces = [];
+      for await (const piece of request) pieces.push(piece);
+      const body = Buffer.concat(pieces);
+      const came = { body, headers: request.headers, cut: false };
+      between.came.push(came);
+      answer.on("close", () => (came.cut = !answer.writableFinished));
+      const pass = async () => {
+        const passed = await fetch(`${server.address}/v1/reports`, { method: "POST", body });
+        return [passed.status, await passed.text()];
+      };
+      tell(answer, between.say ? await between.say(pass, body) : await pass());
+    },
+  };
+  return between;
+}
+
+/** The catalog of a collector, in the bytes that clients read. */
+export async function catalog({ address }) {
+  const answer = await fetch(`${address}/v1/catalog`, { headers: { accept: "application/vnd.deniable.catalog" } });
+  return Buffer.from(await answer.arrayBuffer());
+}
+
+/** For a page that lives in the past: its clock goes on by `window.days` only when told, so that waits are over at once. */
+export function clock() {
+  const real = Date.now;
+  window.days = -40;
+  Date.now = () => real() + window.days * 86_400_000;
+}
+
 /** A browser with an empty profile of its own. */
 export function browser() {
   return chromium.launchPersistentContext(`${folder}/profile-${Math.random()}`, {
@@ -75,11 +119,12 @@ export function browser() {
   });
 }
 
-/** Opens a page whose errors end the test, and starts a client in it as `deniable`. */
+/** Opens a page and starts a client in it as `deniable`. Its errors are in `errors`, and what it tells the console in `said`. */
 export async function open(context, address, options, before) {
   const page = await context.newPage();
-  page.errors = [];
+  [page.errors, page.said] = [[], []];
   page.on("pageerror", (error) => page.errors.push(String(error)));
+  page.on("console", (message) => page.said.push(message.text()));
   if (before) await page.addInitScript(before);
   await page.goto(address);
   await start(page, options);
@@ -90,7 +135,7 @@ export async function open(context, address, options, before) {
 export async function start(page, options) {
   await page.evaluate(async (options) => {
     const { start } = await import("/deniable/deniable.js");
-    window.deniable = start({ delaySeconds: 0, ...options });
+    window.deniable = start({ delaySeconds: 0, debug: true, ...options });
     await window.deniable.ready;
   }, options);
 }

@@ -1,12 +1,18 @@
-// The packed package, installed as its users do: a Node script, a Vite application with its types, and a webpack bundle.
+// The packed package, installed as its users do: scripts in Node, Deno and Bun, a Vite application with its types, from the development
+// server and as a bundle, and a webpack bundle.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { browser, collector, pages, test } from "./harness.mjs";
 
 const [packageFolder, , folder] = process.argv.slice(2);
 const wasm = new URL("../../wasm/", import.meta.url).pathname;
 const run = (program, flags, cwd) => execFileSync(program, flags, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+const RUNTIMES = [
+  ["Node", "node", []],
+  ["Deno", `${wasm}node_modules/.bin/deno`, ["run", "--quiet", "--no-prompt", "--allow-net", "--allow-read", "--allow-write"]],
+  ["Bun", `${wasm}node_modules/.bin/bun`, ["run"]],
+];
 const tool = (path, flags, cwd) => run("node", [`${wasm}node_modules/${path}`, ...flags], cwd);
 
 /** An application with the packed package installed. */
@@ -19,17 +25,27 @@ function install(name, tarball, from) {
   return app;
 }
 
-/** Opens a bundle in a browser, and says what became of its client. */
-async function opened(context, site, server) {
+/** Serves a bundle. */
+function served(site) {
   const html = readFileSync(`${site}/index.html`);
-  const special = { "/": (_, answer) => answer.writeHead(200, { "content-type": "text/html" }).end(html) };
+  return pages({ site, special: { "/": (_, answer) => answer.writeHead(200, { "content-type": "text/html" }).end(html) } });
+}
+
+/** Opens an application in a browser, waits until its client runs, and gives the page. */
+async function opened(context, address, server) {
   const page = await context.newPage();
   const errors = [];
   page.on("pageerror", (error) => errors.push(String(error)));
-  await page.goto(`${await pages({ site, special })}/?collector=${encodeURIComponent(server.address)}`);
+  await page.goto(`${address}/?collector=${encodeURIComponent(server.address)}`);
   await page.waitForFunction(() => document.title.startsWith("deniable: "));
+  assert.equal(await page.title(), "deniable: running");
   assert.deepEqual(errors, []);
-  return page.title();
+  return page;
+}
+
+/** What the panel of the Vite application shows of the question whose answer the page told. */
+function shown(page) {
+  return page.locator("deniable-panel li", { hasText: "Which screen does a day begin with?" }).locator("[part=answer]").textContent();
 }
 
 await test(async () => {
@@ -37,15 +53,31 @@ await test(async () => {
   const [server, context] = [await collector(), await browser()];
 
   const node = install("node", tarball, `${wasm}examples/node`);
-  for (const counted of [1, 2]) {
-    assert.match(run("node", ["report.mjs", server.address], node), new RegExp(`choice: reported\n${counted} counted; ε left: `));
+  cpSync(new URL("../node/runtime.mjs", import.meta.url).pathname, `${node}/runtime.mjs`);
+  const expected = run("node", ["runtime.mjs", server.address], node);
+  const { said, answer, counted } = JSON.parse(expected.split("\n")[0]);
+  assert.deepEqual([said, answer, counted], [["taken", "reported"], "cart", 1]);
+  assert.match(expected, /\ncannot-load\n$/);
+  for (const [name, program, flags] of RUNTIMES) {
+    assert.equal(run(program, [...flags, "runtime.mjs", server.address], node), expected, name);
+    // The example goes on where it was.
+    for (const counted of [1, 2]) {
+      const printed = run(program, [...flags, "report.mjs", server.address], node);
+      assert.match(printed, new RegExp(`choice: reported\n${counted} counted; ε left: `), name);
+    }
+    for (const kept of ["state", "catalog"]) rmSync(`${node}/deniable-${kept}`);
   }
 
   const vite = install("vite", tarball, `${wasm}examples/vite`);
   const strict = "--strict --noEmit --target es2022 --module esnext --moduleResolution bundler --lib es2022,dom --types";
   tool("typescript/bin/tsc", [...strict.split(" "), "", "src/main.ts"], vite);
   tool("vite/bin/vite.js", ["build", "--logLevel", "error"], vite);
-  assert.equal(await opened(context, `${vite}/dist`, server), "deniable: running");
+  assert.equal(await shown(await opened(context, await served(`${vite}/dist`), server)), "home");
+  const { createServer } = await import(`${wasm}node_modules/vite/dist/node/index.js`);
+  const development = await createServer({ root: vite, logLevel: "error", server: { host: "127.0.0.1", port: 0 } });
+  await development.listen();
+  const { port } = development.httpServer.address();
+  assert.equal(await shown(await opened(context, `http://127.0.0.1:${port}`, server)), "home");
 
   const webpack = install("webpack", tarball);
   const main = 'import { start } from "deniable";\nimport "deniable/panel";\nconst endpoint = new URLSearchParams(location.search).get("collector");\n'
@@ -54,5 +86,5 @@ await test(async () => {
   writeFileSync(`${webpack}/src/index.js`, main);
   tool("webpack/bin/webpack.js", ["--mode", "production", "--output-public-path", "/"], webpack);
   writeFileSync(`${webpack}/dist/index.html`, "<!doctype html><script src=main.js></script>");
-  assert.equal(await opened(context, `${webpack}/dist`, server), "deniable: running");
+  await opened(context, await served(`${webpack}/dist`), server);
 });

@@ -57,6 +57,21 @@ fn answers_of_strangers_lose_nothing_and_count_nothing_twice() {
 }
 
 #[test]
+fn catalogs_and_states_of_other_programs_lose_nothing() {
+    run("catalogs");
+}
+
+#[test]
+fn what_is_due_leaves_with_a_closing_page_and_counts_once() {
+    run("closing");
+}
+
+#[test]
+fn no_argument_throws_or_breaks_the_client() {
+    run("calls");
+}
+
+#[test]
 fn a_crowd_decodes_to_the_right_figures() {
     run("crowd");
 }
@@ -72,7 +87,7 @@ fn the_example_page_and_its_panel_work_by_mouse_and_keyboard() {
 }
 
 #[test]
-fn the_packed_package_runs_in_node_vite_and_webpack() {
+fn the_packed_package_runs_in_node_deno_bun_vite_and_webpack() {
     run("packed");
 }
 

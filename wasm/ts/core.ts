@@ -1,6 +1,6 @@
 /* The client without clock, disk or network, as the module has it. The order of values is that of `wasm/src/client.rs`. */
 
-import { REFUSALS, type Refusals } from "./refusal.js";
+import { badArgument, REFUSALS, type Refusals } from "./refusal.js";
 import { Wire } from "./wire.js";
 
 /** Whether the person has agreed that answers are kept and reported: nobody asked yet, yes, or no. */
@@ -175,6 +175,10 @@ const CLIENT_REFUSALS: Refusals = [
   ["newer-state", () => "a newer program wrote the stored state: update this one"],
 ];
 
+function isPlain(value: unknown): value is PropertyValue {
+  return ["boolean", "number", "string"].includes(typeof value);
+}
+
 /** A client of the module. */
 export class Core {
   readonly #wire = new Wire([...REFUSALS, ...CLIENT_REFUSALS]);
@@ -185,13 +189,15 @@ export class Core {
   }
 
   open(opening: Opening, now: Moment): void {
+    if (!CONSENTS.includes(opening.consent)) throw badArgument(`consent must be one of ${CONSENTS.join(", ")}`);
+    if (!(opening.delaySeconds >= 0)) throw badArgument(`delaySeconds is ${opening.delaySeconds}, but must be a number from 0`);
     const wire = this.#wire.begin().bytes(opening.catalog).text(opening.key).whole(CONSENTS.indexOf(opening.consent));
     wire.number(1000 * opening.delaySeconds).bytes(opening.stored).whole(Number(opening.keptAside)).bytes(opening.random);
     this.#at(now).call(OPEN);
   }
 
   track(kind: 0 | 1 | 2, name: string, properties: Properties, now: Moment): Tracked {
-    const given = Object.entries(properties).filter(([, value]) => value != null) as [string, PropertyValue][];
+    const given = Object.entries(properties).filter(([, value]) => isPlain(value)) as [string, PropertyValue][];
     const wire = this.#wire.begin().whole(kind).text(name).whole(given.length);
     for (const [name, value] of given) {
       wire.text(name);
@@ -202,14 +208,12 @@ export class Core {
 
   record(metric: string, answer: Answer, now: Moment): Recorded {
     const wire = this.#wire.begin().text(metric);
-    if (answer === null) {
-      wire.whole(4);
-    } else if (typeof answer === "object") {
+    if (answer == null) wire.whole(4);
+    else if (isPlain(answer)) this.#value(answer);
+    else if (Array.isArray(answer)) {
       wire.whole(3).whole(answer.length);
-      answer.forEach((name) => wire.text(name));
-    } else {
-      this.#value(answer);
-    }
+      answer.forEach((name) => wire.text(String(name)));
+    } else return "unfit";
     return RECORDED[this.#at(now).call(RECORD).readWhole()]!;
   }
 
@@ -217,7 +221,7 @@ export class Core {
     const wire = this.#wire;
     if (typeof value === "boolean") wire.whole(0).whole(Number(value));
     else if (typeof value === "number") wire.whole(1).number(value);
-    else wire.whole(2).text(String(value));
+    else wire.whole(2).text(value);
   }
 
   turn(turn: (typeof TURNS)[number], now: Moment, name = ""): void {

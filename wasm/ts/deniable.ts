@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Core, type Answer, type Consent, type CoreStatus, type Ledger, type Moment, type Preview, type Properties,
+import { Core, type Answer, type Consent, type CoreStatus, type Ledger, type Moment, type Outcome, type Preview, type Properties,
   type Recorded, type Reply, type Tracked, type Upload } from "./core.js";
 import { randomBytes } from "./host.js";
 import { DeniableError, type DeniableErrorCode } from "./refusal.js";
@@ -76,18 +76,39 @@ export interface Experiment {
   arm(): string | undefined;
 }
 
+const UNANSWERED: Reply = { status: 0, retryAfter: "", body: new Uint8Array() };
+
 /** The most calls that wait to become durable. */
 const MAX_PENDING = 1000;
 /** The most catalog bytes that are read. */
-const MAX_CATALOG_BYTES = 1 << 20;
+const MAX_CATALOG_BYTES = 4 << 20;
 /** The most bytes of an answer that are read. */
 const MAX_ANSWER_BYTES = 1 << 16;
 const UPLOAD_TIMEOUT_MS = 30_000;
 const RETRY_MS = 30_000;
 /** How long calls wait to be looked at together. */
 const SOON_MS = 50;
+/** How soon the client looks again by itself at what another tab may be doing. */
+const SOONEST_MS = 1000;
 const LONGEST_TIMER_MS = 3_600_000;
+/** The age from which a page that stays open asks for the catalog anew. */
+const CATALOG_AGE_MS = 6 * 3_600_000;
 const CATALOG_TYPE = "application/vnd.deniable.catalog";
+
+const CHECK = "check the endpoint, the network, and the origins that the collector allows";
+const LATER = "it is sent again by itself";
+/** What helps where an upload did not end well. */
+const ADVICE: { [outcome in Outcome]?: string } = {
+  "refused": "its reports will never be counted, and status().client.uploads.refused says why",
+  "too-large": "it goes in two parts",
+  "unreachable": CHECK,
+  "timed-out": CHECK,
+  "redirected": CHECK,
+  "not-a-collector": CHECK,
+  "limited": LATER,
+  "failed": LATER,
+  "key-refused": "check the key, and the origins that it is for",
+};
 
 /** Something that was called, to be done again on a state that another tab wrote, unless it was fleeting and its round is over. */
 interface Operation {
@@ -112,7 +133,6 @@ export class Client {
   readonly #options: Options;
   readonly #name: string;
   readonly #endpoint: string;
-  readonly #tell: (message: string) => void;
   #storage: Storage = new MemoryStorage();
   #module: Promise<WebAssembly.Module> | undefined;
   #instance: Core | undefined;
@@ -129,9 +149,12 @@ export class Client {
   #wanted: boolean;
   #working: Promise<void> | undefined;
   #again = false;
+  #talking: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #beaconed: Upload | undefined;
   #uploading = false;
+  /** When to ask for the catalog, and how long to wait after the next failure. */
+  #askAt = 0;
+  #retryMs = RETRY_MS;
   readonly #starting: Promise<void>;
 
   /** Resolves when the client runs, or when it is known that it does not yet; never rejects. */
@@ -139,25 +162,24 @@ export class Client {
 
   /** @internal */
   constructor(options: Options) {
-    this.#options = options;
-    this.#endpoint = String(options.endpoint).replace(/\/+$/, "");
-    this.#name = options.name ?? this.#endpoint;
-    this.#tell = options.debug ? (message) => console.debug(`deniable: ${message}`) : () => {};
+    this.#options = { ...options };
+    this.#endpoint = String(this.#options.endpoint).replace(/\/+$/, "");
+    this.#name = this.#options.name ?? this.#endpoint;
     this.#wanted = this.#consent() === "given";
+    // A module that cannot be had is told of when it is needed.
+    Promise.resolve(this.#options.module).catch(() => {});
     this.#starting = this.#begin();
-    this.ready = this.#work(false).then(() => this.status());
+    this.ready = this.#settle(false).then(() => this.status());
   }
 
   /** Takes up an event. It costs a bounded time and memory, does not wait, and cannot fail. */
   track(event: string, properties: Properties = {}): Tracked {
-    const given = { ...properties };
-    return this.#tracked(event, (core, now) => core.track(0, String(event), given, now));
+    return this.#tracked(0, event, properties);
   }
 
   /** Takes up the view of a page or screen: the event `page` with its `name` among its properties. */
   page(name: string, properties: Properties = {}): Tracked {
-    const given = { ...properties };
-    return this.#tracked("page", (core, now) => core.track(1, String(name), given, now));
+    return this.#tracked(1, name, properties);
   }
 
   /**
@@ -165,16 +187,21 @@ export class Client {
    * computed from. There is no identifier to give, because none could ever leave the device.
    */
   identify(traits: Properties): Tracked {
-    const given = { ...traits };
-    return this.#tracked("identify", (core, now) => core.track(2, "", given, now));
+    return this.#tracked(2, "", traits);
   }
 
   /** Takes an answer to a metric that the program answers by itself. */
   record(metric: string, answer: Answer): Recorded {
     const now = moment();
-    const recorded = this.#do((core) => core.record(String(metric), answer, now));
-    this.#tell(`record ${metric}: ${recorded}`);
-    return recorded as Recorded;
+    let recorded: Recorded = "unfit";
+    try {
+      const [name, given] = [String(metric), Array.isArray(answer) ? [...answer] : answer];
+      recorded = this.#do((core) => core.record(name, given, now)) ?? "unknown";
+    } catch {
+      // What a page gives may throw when it is looked at.
+    }
+    this.#tell("record", metric, recorded);
+    return recorded;
   }
 
   /** Starts a timer, or starts it anew. The next event of that name gets the seconds that passed as its property `duration`. */
@@ -205,7 +232,7 @@ export class Client {
     const now = moment();
     this.#wanted = true;
     this.#do((core) => core.turn("opt-in", now));
-    return this.#work(true);
+    return this.#settle(true);
   }
 
   /** The person does not agree, or no longer. Events, answers, what waits and the secret are erased; what was spent stays. */
@@ -214,21 +241,22 @@ export class Client {
     this.#wanted = false;
     this.#pending = [];
     this.#do((core) => core.turn("opt-out", now));
-    return this.#work(true);
+    return this.#settle(true);
   }
 
   /** Forgets the person, say because another one logs in. Consent stays as it is, and what was spent. */
   reset(): Promise<void> {
     const now = moment();
     this.#do((core) => core.turn("reset", now));
-    return this.#work(true);
+    return this.#settle(true);
   }
 
   /** Lets all that waits leave as soon as it can, without its random delay. The time of sending then tells when. */
-  flush(): Promise<void> {
+  async flush(): Promise<void> {
     const now = moment();
     this.#do((core) => core.turn("flush", now), true);
-    return this.#work(true);
+    await this.#work(true);
+    await this.#talk();
   }
 
   /** What would be said of each metric if its period ended now. */
@@ -261,15 +289,25 @@ export class Client {
     return honourGlobalPrivacyControl && privacyControl() ? "withdrawn" : consent;
   }
 
-  #tracked(event: string, act: (core: Core, now: Moment) => Tracked): Tracked {
+  #tell(...said: unknown[]): void {
+    if (this.#options.debug) console.info("deniable:", ...said);
+  }
+
+  #tracked(kind: 0 | 1 | 2, name: string, properties: Properties): Tracked {
     const now = moment();
-    const tracked = this.#do((core) => act(core, now));
-    this.#tell(`track ${event}: ${tracked}`);
-    return tracked as Tracked;
+    let tracked: Tracked = "unknown";
+    try {
+      const [event, given] = [String(name), { ...properties }];
+      tracked = this.#do((core) => core.track(kind, event, given, now)) ?? tracked;
+    } catch {
+      // What a page gives may throw when it is looked at.
+    }
+    this.#tell(["track", "page", "identify"][kind], name, tracked);
+    return tracked;
   }
 
   /** Does something now, and again if another tab wrote before it became durable. */
-  #do<T>(act: (core: Core) => T, isFleeting = false): T | "queued" | "off" {
+  #do<T>(act: (core: Core) => T, isFleeting = false): T | "queued" | "off" | undefined {
     if (this.#off) return "off";
     if (this.#pending.length >= MAX_PENDING) {
       this.#overflowed++;
@@ -279,7 +317,7 @@ export class Client {
     if (this.#off) return "off";
     this.#pending.push({ act, isFleeting });
     this.#wake(SOON_MS);
-    return done as T;
+    return done;
   }
 
   /** Asks the module. Where it breaks, nothing is done any more. */
@@ -289,14 +327,16 @@ export class Client {
       return question(this.#core);
     } catch (error) {
       if (error instanceof DeniableError) this.#fails(error.code, error.message);
-      else this.#stop("broken", `the module broke (${error}); load the page anew, and please report it`);
+      else if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) this.#stop("broken", `the module broke (${error}); load the page anew, and please report it`);
+      // What a page gives may throw when it is looked at.
+      else this.#fails("bad-argument", "an argument cannot be read");
       return undefined;
     }
   }
 
   #fails(code: ProblemCode, message: string): void {
     this.#problem = { code, message };
-    this.#tell(`${code}: ${message}`);
+    this.#tell(code, message);
   }
 
   #stop(code: ProblemCode, message: string): void {
@@ -332,31 +372,22 @@ export class Client {
 
   #listen(): void {
     const host = globalThis as Partial<Window> & typeof globalThis;
-    host.addEventListener?.("online", () => this.#wake(0));
+    host.addEventListener?.("online", () => this.#wake((this.#askAt = 0)));
     host.document?.addEventListener("visibilitychange", () => {
       if (host.document?.visibilityState === "hidden") this.#hide();
-      else this.#show();
+      else this.#wake(0);
     });
     host.addEventListener?.("pagehide", () => this.#hide());
   }
 
-  /** The page may be gone in a moment: writes what it can, and hands the browser what is due. */
+  /**
+   * The page may be gone in a moment: writes what it can, and hands the browser what is due. No beacon does so, which would
+   * carry the cookies of the collector's site.
+   */
   #hide(): void {
     void this.#work(true);
-    if (this.#uploading || this.#beaconed || typeof navigator?.sendBeacon !== "function") return;
-    const upload = this.#ask((core) => core.nextUpload(moment()));
-    if (!upload) return;
-    this.#beaconed = upload;
-    const handed = navigator.sendBeacon(this.#address("/v1/reports"), upload.body);
-    this.#tell(`hidden: ${handed ? "handed over" : "kept"} a batch of ${upload.body.length} bytes`);
-  }
-
-  /** What a beacon came to is unknown: its batch is sent again, and counts once. */
-  #show(): void {
-    const upload = this.#beaconed;
-    this.#beaconed = undefined;
-    if (upload) this.#finish(upload, { status: 0, retryAfter: "", body: new Uint8Array() });
-    else this.#wake(0);
+    const upload = this.#uploading ? undefined : this.#ask((core) => core.nextUpload(moment()));
+    if (upload) void this.#deliver(upload);
   }
 
   #wake(milliseconds: number): void {
@@ -365,7 +396,13 @@ export class Client {
     (this.#timer as { unref?: () => void }).unref?.();
   }
 
-  /** Brings the state up to date, makes it durable, and sends what is due. One at a time; it never rejects. */
+  /** Makes durable what was done, and waits for the catalog where there is none yet. It never rejects. */
+  async #settle(urgent: boolean): Promise<void> {
+    await this.#work(urgent);
+    if (!this.#core) await this.#talk();
+  }
+
+  /** Brings the state up to date and makes it durable. One at a time; it never rejects. */
   async #work(urgent: boolean): Promise<void> {
     if (this.#off) return;
     if (this.#working) {
@@ -379,44 +416,71 @@ export class Client {
   }
 
   async #round(urgent: boolean): Promise<void> {
-    let wait: number | undefined;
     try {
       await this.#starting;
-      const isNew = await this.#prepare();
-      if (this.#catalog) {
-        await locked(this.#name, () => this.#write(urgent || isNew));
-        await this.#send();
-        await locked(this.#name, () => this.#write(urgent));
-        const at = this.#ask((core) => core.wakeAt());
-        if (at !== undefined) wait = Math.max(at - Date.now(), SOON_MS);
-      } else if (this.#wanted) {
-        wait = RETRY_MS;
-      }
+      if (this.#catalog) await locked(this.#name, () => this.#write(urgent));
     } catch (error) {
       if (error instanceof DeniableError) return this.#stop(error.code, error.message);
-      this.#fails("no-storage", `the browser's storage failed (${error}); it is tried again`);
-      wait = RETRY_MS;
+      this.#storageFails(error);
+      return this.#wake(RETRY_MS);
     }
-    if (wait !== undefined) this.#wake(wait);
+    if (this.#off) return;
+    void this.#talk();
+    const due = this.#ask((core) => core.wakeAt()) ?? Infinity;
+    const next = Math.min(due, this.#asks() ? this.#askAt : Infinity);
+    if (next < Infinity) this.#wake(Math.max(next - Date.now(), SOONEST_MS));
   }
 
-  /** Sees to the catalog. Nobody is asked for it before there is consent. */
-  async #prepare(): Promise<boolean> {
-    const agreed = this.#core ? this.#ask((core) => core.status().consent) === "given" : this.#wanted;
-    if (!agreed || this.#options.catalog || this.#catalogState === "current") return false;
-    const fetched = await this.#fetchCatalog();
-    if (!fetched) return false;
-    const taken = this.#core && this.#ask((core) => core.catalog(fetched, moment()));
-    if (taken === "unusable") {
-      this.#catalogState = "unusable";
-      this.#fails("bad-catalog", "the collector's catalog cannot be used here, so the one before is: update the older side");
-      return false;
+  #storageFails(error: unknown): void {
+    this.#fails("no-storage", `the browser's storage failed (${error}); it is tried again`);
+  }
+
+  /** Fetches the catalog and sends what is due, one after the other. One at a time; it never rejects. */
+  #talk(): Promise<void> {
+    const done = () => (this.#talking = undefined);
+    return (this.#talking ??= this.#exchange().catch((error) => this.#storageFails(error)).finally(done));
+  }
+
+  async #exchange(): Promise<void> {
+    if (this.#asks() && Date.now() >= this.#askAt) await this.#renew();
+    // If no other tab does.
+    await locked(`${this.#name} upload`, async () => {
+      for (let upload; !this.#uploading && (upload = this.#ask((core) => core.nextUpload(moment()))); ) await this.#deliver(upload);
+    }, { ifAvailable: true });
+  }
+
+  /** Whether the collector is asked for its catalog: not before there is consent. */
+  #asks(): boolean {
+    const agrees = this.#core ? this.#ask((core) => core.status().consent) === "given" : this.#wanted;
+    return agrees && !this.#off && !this.#options.catalog;
+  }
+
+  /** Has the catalog take the place of the one before, unless it cannot be used. */
+  async #renew(): Promise<void> {
+    this.#askAt = Date.now() + this.#retryMs;
+    this.#retryMs = Math.min(2 * this.#retryMs, CATALOG_AGE_MS);
+    const [before, fetched] = [this.#catalog, await this.#fetchCatalog()];
+    if (!fetched || this.#off) return;
+    this.#catalog = fetched;
+    const taken = this.#ask((core) => core.catalog(fetched, moment()));
+    if (taken === "unusable") this.#unusable();
+    else if (taken !== "unchanged") await this.#work(true);
+    if (!this.#catalog) {
+      this.#catalog = before;
+      return;
     }
     this.#catalogState = "current";
-    this.#catalog = fetched;
+    this.#askAt = Date.now() + CATALOG_AGE_MS;
+    this.#retryMs = RETRY_MS;
+    if (/catalog/.test(this.#problem?.code ?? "")) this.#problem = undefined;
     await this.#storage.keep("catalog", fetched);
-    if (this.#problem?.code === "no-catalog") this.#problem = undefined;
-    return taken === "changed";
+  }
+
+  #unusable(): void {
+    const { 4: format, length } = this.#catalog!;
+    this.#catalog = undefined;
+    this.#catalogState = "unusable";
+    this.#fails("bad-catalog", `a catalog of ${length} bytes and format ${format} cannot be used, so questions stay as they were: update the older of page and collector, and look at what stands between them`);
   }
 
   async #fetchCatalog(): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -433,9 +497,9 @@ export class Client {
       const bytes = new Uint8Array(await answer.arrayBuffer());
       const isCatalog = answer.ok && bytes.length <= MAX_CATALOG_BYTES && String.fromCharCode(...bytes.subarray(0, 4)) === "dnct";
       if (isCatalog) return bytes;
-      this.#fails("no-catalog", `${this.#endpoint} answers ${answer.status} with no catalog: check the address and the key`);
+      this.#fails("no-catalog", `${this.#endpoint} answers ${answer.status} with no catalog: check the endpoint and the key`);
     } catch (error) {
-      this.#fails("no-catalog", `${this.#endpoint} cannot be reached (${error}): check the address, the network, and the origins that the collector allows`);
+      this.#fails("no-catalog", `${this.#endpoint} cannot be reached (${error}): ${CHECK}`);
     }
     return undefined;
   }
@@ -456,7 +520,7 @@ export class Client {
       if (error) return;
       this.#commit = commit.number;
       this.#pending.splice(0, applied);
-      this.#tell(`commit ${commit.number}, ${commit.bytes.length} bytes`);
+      this.#tell("commit", commit.number);
       if (this.#storage.kind === "indexeddb" && this.#persisted === undefined) this.#persist();
       return;
     }
@@ -468,7 +532,7 @@ export class Client {
       return saved ? 0 : "stale";
     } catch (error) {
       const name = (error as { name?: string } | null)?.name;
-      this.#fails("no-storage", `the browser's storage failed (${error}); it is tried again`);
+      this.#storageFails(error);
       return name === "QuotaExceededError" ? 1 : name === "SecurityError" ? 2 : 3;
     }
   }
@@ -495,7 +559,9 @@ export class Client {
     try {
       core.open(opening, moment());
     } catch (error) {
-      if (!(error instanceof DeniableError) || error.code !== "unreadable-state") throw error;
+      const { code } = error as DeniableError;
+      if (code === "bad-catalog" && !this.#options.catalog) return this.#unusable();
+      if (code !== "unreadable-state") throw error;
       await this.#storage.keep("aside", opening.stored);
       core.open({ ...opening, keptAside: true }, moment());
       this.#fails("unreadable-state", "the stored state could not be read; it was kept aside, and the client began anew");
@@ -505,45 +571,36 @@ export class Client {
     // A wish for privacy that came after consent by default: what was kept until then goes. Nothing happens if nothing is.
     if (core.status().consent === "withdrawn") core.turn("reset", moment());
     for (const { act } of this.#pending) this.#ask(act);
-    if (this.#off) throw new DeniableError("cannot-load", this.#problem!.message);
   }
 
-  /** Sends batches, one after the other, if no other tab does. */
-  async #send(): Promise<void> {
+  async #deliver(upload: Upload): Promise<void> {
     this.#uploading = true;
-    try {
-      await locked(`${this.#name} upload`, async () => {
-        for (let upload; (upload = this.#ask((core) => core.nextUpload(moment()))); ) {
-          const reply = await this.#post(upload);
-          this.#finish(upload, reply);
-          await locked(this.#name, () => this.#write(true));
-        }
-      }, { ifAvailable: true });
-    } finally {
-      this.#uploading = false;
-    }
+    const reply = await this.#post(upload);
+    this.#uploading = false;
+    this.#finish(upload, reply);
+    await this.#work(true);
   }
 
   #finish(upload: Upload, reply: Reply): void {
     const now = moment();
-    const finished = this.#do((core) => {
-      const finished = core.finishUpload(upload.id, reply, now);
-      // A state that another tab wrote does not know that this one sends.
-      if (finished !== "unknown" || !isSame(core.nextUpload(now)?.id, upload.id)) return finished;
-      return core.finishUpload(upload.id, reply, now);
+    this.#do((core) => {
+      if (core.finishUpload(upload.id, reply, now) !== "unknown") return;
+      // A state that another tab wrote does not know that this one sends, or has other batches since.
+      const next = core.nextUpload(now);
+      if (next) core.finishUpload(next.id, isSame(next.id, upload.id) ? reply : UNANSWERED, now);
     });
-    this.#tell(`sent ${upload.body.length} bytes: ${reply.status || "no answer"}, ${finished}`);
+    const { last, refused } = this.#ask((core) => core.status().uploads) ?? {};
+    this.#tell(`sent ${upload.body.length} bytes: ${reply.status || "no answer"}, ${last}:`, ADVICE[last!] ?? refused);
   }
 
   async #post({ body }: Upload): Promise<Reply> {
-    const nothing = new Uint8Array();
     try {
       const answer = await this.#request(body);
       const status = answer.type === "opaqueredirect" ? 302 : answer.status;
       const text = new Uint8Array(await answer.arrayBuffer());
       return { status, retryAfter: answer.headers.get("retry-after") ?? "", body: text.subarray(0, MAX_ANSWER_BYTES) };
     } catch (error) {
-      return { status: (error as Error).name === "TimeoutError" ? 1 : 0, retryAfter: "", body: nothing };
+      return (error as Error).name === "TimeoutError" ? { ...UNANSWERED, status: 1 } : UNANSWERED;
     }
   }
 

@@ -1,14 +1,15 @@
 /**
  * `<deniable-panel>`: shows the visitor each question, their true answer, the odds, what was sent and the ε left, and lets them stop.
  *
- * Importing this file defines the element. Its `client` is `window.deniable` unless set. Looks are set by the custom properties
- * `--deniable-colour`, `--deniable-background`, `--deniable-accent`, `--deniable-border` and `--deniable-font`, and by the parts
- * `panel`, `title`, `budget`, `question`, `answer`, `odds` and `button`. Words are in `words`, for other languages.
+ * Importing this file defines the element. Its `client` is `window.deniable` unless set. It is light or dark as the page's
+ * `color-scheme` says. Looks are set by the custom properties `--deniable-colour`, `--deniable-background`, `--deniable-accent`,
+ * `--deniable-on-accent`, `--deniable-border` and `--deniable-font`, and by the parts `panel`, `title`, `budget`, `question`, `answer`,
+ * `odds` and `button`. Words are in `words`, for other languages.
  *
  * @module
  */
 
-import type { Client, Odds, Preview, Spent } from "./deniable.js";
+import type { Budget, Client, Ledger, Odds, Preview, Spent, Status } from "./deniable.js";
 
 const REFRESH_MS = 2000;
 
@@ -16,13 +17,15 @@ const percent = (chance: number) => `${(100 * chance).toFixed(chance < 0.1 ? 1 :
 
 /** What the panel says. Texts may be replaced one by one. */
 export const WORDS = {
+  /** The language of the words. */
+  lang: "en",
   title: "What this site can learn of you",
   intro: "Answers are kept in this browser. What leaves it is changed by chance, so that nobody can tell yours from it for certain.",
   off: "Nothing is kept or sent.",
   offline: "Nothing is kept or sent: this page cannot run the program that answers.",
   memory: "This browser keeps nothing for this site, so all is forgotten when the page closes.",
-  budget: (spent: string, cap: string) => `Privacy spent: ε ${spent} of at most ${cap}`,
-  week: (spent: string, cap: string) => `This week: ε ${spent} of at most ${cap}`,
+  budget: (spent: string, cap: string, left: string) => `Privacy spent: ε ${spent} of at most ${cap}, so ${left} is left`,
+  week: (spent: string, cap: string, left: string) => `This week: ε ${spent} of at most ${cap}, so ${left} is left`,
   answer: "Your answer",
   unknown: "known only when the site asks",
   odds: "The odds",
@@ -30,38 +33,47 @@ export const WORDS = {
   reports: (sent: number, waiting: number) => `${sent} ${sent === 1 ? "report" : "reports"}${waiting ? `, and ${waiting} waiting` : ""}`,
   cost: (epsilon: string) => `ε ${epsilon} a report`,
   choice: (odds: Odds & { kind: "choice" }) =>
-    `The report names your answer with a chance of ${percent(odds.truth)}, and each of the ${odds.answers - 1} others with ${percent(odds.other)}.`,
+    `The report names your answer with a chance of ${percent(odds.truth)}, and ${
+      odds.answers > 2 ? `each of the ${odds.answers - 1} others` : "the other one"} with ${percent(odds.other)}.`,
   bits: (odds: Odds & { kind: "bits" }) =>
     `The report is ${odds.bits} coin tosses. Those of your answer fall on “yes” with a chance of ${percent(odds.set)}, all others with ${percent(odds.unset)}.`,
+  stopped: { week: "no more this week", life: "no more" },
   none: "No questions yet.",
   stop: "Stop, and erase what is kept",
   resume: "Take part",
 };
 
+// The colours stand out by 4.5 : 1 in texts and 3 : 1 elsewhere, on light and on dark.
 const STYLE = `
-:host { display: block; color-scheme: light dark; font: var(--deniable-font, 1rem/1.5 system-ui, sans-serif); color: var(--deniable-colour, #1a1a1a); }
-[part=panel] { background: var(--deniable-background, #fff); border: 1px solid var(--deniable-border, #767676); border-radius: .5rem; padding: 1rem 1.25rem; max-width: 42rem; }
+:host { display: block; font: var(--deniable-font, 1rem/1.5 system-ui, sans-serif); color: var(--deniable-colour, CanvasText); }
+section { --accent: var(--deniable-accent, #2a6fdb); --border: 1px solid var(--deniable-border, #767676); background: var(--deniable-background, Canvas); border: var(--border); border-radius: .5rem; padding: 1rem 1.25rem; max-width: 42rem; }
 h2 { font-size: 1.25em; margin: 0 0 .5rem; } h3 { font-size: 1em; margin: 0; } p { margin: .25rem 0 .75rem; }
-ul { list-style: none; margin: 1rem 0; padding: 0; } li { border-top: 1px solid var(--deniable-border, #767676); padding: .75rem 0; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .35rem 0 0; } dt { opacity: .8; } dd { margin: 0; overflow-wrap: anywhere; }
+ul { list-style: none; margin: 1rem 0; padding: 0; } li { border-top: var(--border); padding: .75rem 0; }
+dl { display: grid; grid-template-columns: fit-content(40%) 1fr; gap: .15rem 1rem; margin: .35rem 0 0; } dt { opacity: .8; } dd { margin: 0; overflow-wrap: anywhere; }
 [part=answer] { font-weight: 600; }
-label { display: block; margin: .5rem 0; } progress { display: block; width: 100%; height: .6rem; accent-color: var(--deniable-accent, #0b57d0); }
-button { font: inherit; color: #fff; background: var(--deniable-accent, #0b57d0); border: 0; border-radius: .375rem; padding: .5rem 1rem; cursor: pointer; transition: filter .2s; }
-button:hover { filter: brightness(.9); } button:focus-visible { outline: 3px solid var(--deniable-colour, CanvasText); outline-offset: 3px; }
-@media (prefers-color-scheme: dark) { :host { color: var(--deniable-colour, #f1f1f1); } [part=panel] { background: var(--deniable-background, #1e1e1e); } }
-@media (prefers-reduced-motion: reduce) { button { transition: none; } }
-@media (forced-colors: active) { button { border: 1px solid; } }
+label { display: block; margin: .5rem 0; }
+progress { appearance: none; display: block; width: 100%; height: .6rem; margin-top: .25rem; border: var(--border); border-radius: .3rem; overflow: hidden; background: none; }
+::-webkit-progress-bar { background: none; } ::-webkit-progress-value { background: var(--accent); } ::-moz-progress-bar { background: var(--accent); }
+button { font: inherit; color: var(--deniable-on-accent, #fff); background: var(--accent); border: 0; border-radius: .375rem; margin-top: .5rem; padding: .5rem 1rem; cursor: pointer; }
+button:hover { text-decoration: underline; } button:focus-visible { outline: 3px solid; outline-color: var(--deniable-colour, CanvasText); outline-offset: 3px; }
+@media (max-width: 24rem) { dl { grid-template-columns: 1fr; } dt { margin-top: .35rem; } }
+@media (forced-colors: active) { button { border: 1px solid; } progress { --accent: Highlight; forced-color-adjust: none; } }
 `;
 
 type Words = typeof WORDS;
-/** A child, or none. */
-type Child = Node | string | false | undefined;
+
+/** What is shown. */
+interface State {
+  status: Status | undefined;
+  previews: Preview[];
+  ledger: Ledger | undefined;
+}
 
 /** An element with its attributes and children. */
-function make(tag: string, attributes: Record<string, string>, ...children: Child[]): HTMLElement {
+function make(tag: string, attributes: Record<string, string>, ...children: (Node | string)[]): HTMLElement {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children.filter((child): child is Node | string => typeof child === "string" || child instanceof Node));
+  element.append(...children);
   return element;
 }
 
@@ -75,6 +87,10 @@ export class DeniablePanel extends HTMLElement {
   #timer: ReturnType<typeof setInterval> | undefined;
   #shown = "";
   readonly #root = this.attachShadow({ mode: "open" });
+  readonly #title = make("h2", { part: "title", id: "title" });
+  readonly #says = make("p", { role: "status" });
+  readonly #rest = make("div", {});
+  readonly #section = make("section", { part: "panel", "aria-labelledby": "title" }, this.#title, this.#says, this.#rest);
 
   /** The client that it shows. */
   get client(): Client | undefined {
@@ -91,6 +107,7 @@ export class DeniablePanel extends HTMLElement {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     this.#root.adoptedStyleSheets = [sheet];
+    this.#root.append(this.#section);
     this.refresh();
     this.#timer = setInterval(() => this.refresh(), REFRESH_MS);
   }
@@ -103,52 +120,55 @@ export class DeniablePanel extends HTMLElement {
   refresh(): void {
     if (!this.isConnected) return;
     const { client } = this;
-    const state = { status: client?.status(), previews: client?.preview() ?? [], ledger: client?.ledger() };
+    const state: State = { status: client?.status(), previews: client?.preview() ?? [], ledger: client?.ledger() };
     const { status } = state;
     const shown = JSON.stringify([status?.state, status?.storage, status?.client?.consent, state.previews, state.ledger]);
     if (shown === this.#shown) return;
     this.#shown = shown;
+    const words = { ...WORDS, ...this.words };
+    const takesPart = status?.client?.consent === "given";
     const hadFocus = this.#root.activeElement?.id;
-    this.#root.replaceChildren(this.#panel({ ...WORDS, ...this.words }, state));
+    this.#title.textContent = words.title;
+    this.#section.lang = words.lang;
+    // It stays, so that it is read out when it changes, and then alone.
+    const says = takesPart ? words.intro : status?.state === "off" ? words.offline : words.off;
+    if (this.#says.textContent !== says) this.#says.textContent = says;
+    this.#rest.replaceChildren(...this.#state(words, state, takesPart).filter((child) => child !== undefined));
     if (hadFocus) this.#root.getElementById(hadFocus)?.focus();
   }
 
-  #panel(words: Words, { status, previews, ledger }: {
-    status: ReturnType<Client["status"]> | undefined;
-    previews: Preview[];
-    ledger: ReturnType<Client["ledger"]>;
-  }): HTMLElement {
-    const takesPart = status?.client?.consent === "given";
+  #state(words: Words, { status, previews, ledger }: State, takesPart: boolean): (Node | undefined)[] {
     const questions = previews.map((preview) => {
-      const spent = ledger?.metrics.find(({ metric }) => metric === preview.metric);
-      return this.#question(words, preview, spent);
+      return this.#question(words, preview, ledger?.metrics.filter(({ metric }) => metric === preview.metric) ?? []);
     });
-    return make("section", { part: "panel", "aria-labelledby": "title" },
-      make("h2", { part: "title", id: "title" }, words.title),
-      make("p", { role: "status" }, takesPart ? words.intro : status?.state === "off" ? words.offline : words.off),
-      status?.storage === "memory" && takesPart && make("p", {}, words.memory),
-      ledger && this.#budget(words.budget(number(ledger.forLife.spent), number(ledger.forLife.cap)), ledger.forLife),
-      ledger && this.#budget(words.week(number(ledger.thisWeek.spent), number(ledger.thisWeek.cap)), ledger.thisWeek),
-      takesPart && (questions.length ? make("ul", {}, ...questions) : make("p", {}, words.none)),
-      status && status.state !== "off" && this.#button(words, takesPart),
-    );
+    return [
+      takesPart && status?.storage === "memory" ? make("p", {}, words.memory) : undefined,
+      ledger && this.#budget(words.budget, ledger.forLife),
+      ledger && this.#budget(words.week, ledger.thisWeek),
+      takesPart ? (questions.length ? make("ul", {}, ...questions) : make("p", {}, words.none)) : undefined,
+      status && status.state !== "off" ? this.#button(words, takesPart) : undefined,
+    ];
   }
 
-  #budget(label: string, { spent, cap }: { spent: number; cap: number }): HTMLElement {
-    const value = String(Math.min(spent, cap));
-    return make("label", { part: "budget" }, label, make("progress", { max: String(cap), value }, label));
+  #budget(words: Words["budget"], { spent, cap }: Budget): HTMLElement {
+    const rounded = Math.min(Math.ceil(spent * 100) / 100, cap);
+    const label = words(rounded.toFixed(2), cap.toFixed(2), (cap - rounded).toFixed(2));
+    return make("label", { part: "budget" }, label, make("progress", { max: String(cap), value: String(rounded) }, label));
   }
 
-  #question(words: Words, preview: Preview, spent: Spent | undefined): HTMLElement {
+  #question(words: Words, preview: Preview, spent: Spent[]): HTMLElement {
     const { odds } = preview;
     const chances = odds.kind === "choice" ? words.choice(odds) : words.bits(odds);
-    const sent = words.reports((spent?.reports ?? 0) - (spent?.waiting ?? 0), spent?.waiting ?? 0);
+    const sum = (of: "reports" | "waiting") => spent.reduce((sum, version) => sum + version[of], 0);
+    const stopped = spent.find(({ stoppedBy }) => stoppedBy)?.stoppedBy;
+    const sent = words.reports(sum("reports") - sum("waiting"), sum("waiting"));
     return make("li", { part: "question" },
       make("h3", {}, preview.question),
       make("dl", {},
         make("dt", {}, words.answer), make("dd", { part: "answer" }, preview.answer ?? words.unknown),
         make("dt", {}, words.odds), make("dd", { part: "odds" }, chances),
-        make("dt", {}, words.sent), make("dd", {}, `${sent} · ${words.cost(number(preview.epsilonOne))}`),
+        make("dt", {}, words.sent),
+        make("dd", {}, `${sent} · ${words.cost(number(preview.epsilonOne))}${stopped ? ` · ${words.stopped[stopped]}` : ""}`),
       ),
     );
   }

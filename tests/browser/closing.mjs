@@ -1,0 +1,121 @@
+// Pages that are hidden or closed: what is due leaves with them, within what a browser lets go on, without cookie or referrer, and counts
+// once although the page never sees the answer.
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { between, browser, clock, collector, open, pages, test, until } from "./harness.mjs";
+
+/** What a browser lets all requests that outlive their page have together. */
+const KEEPALIVE_BYTES = 65_536;
+
+const REGISTRY = `
+[privacy]
+weekly = 64.0
+lifetime = 64.0
+[metrics.word]
+version = 1
+question = "Which word does this device choose?"
+kind = "string"
+report = { encoding = "bloom", bits = 4096, instantaneous = { zero = 0.25, one = 0.26 } }
+`;
+
+/** Pretends that the page is hidden, or seen again. */
+function show(state) {
+  Object.defineProperty(document, "visibilityState", { configurable: true, value: state });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+
+await test(async () => {
+  const registry = `${process.argv[4]}/closing.toml`;
+  writeFileSync(registry, REGISTRY);
+  const [server, context] = [await collector(registry), await browser()];
+  const stranger = between(server);
+  const address = await pages({ special: stranger.special });
+  await context.addCookies([{ name: "who", value: "ann", url: address }]);
+  const options = { endpoint: address, consent: "given" };
+
+  /** A page with answers that are durable and due, but were refused once. */
+  const due = async (answers) => {
+    stranger.say = () => [503, ""];
+    const page = await open(context, address, options, clock);
+    await page.evaluate(async (answers) => {
+      for (let i = 0; i < answers; i++) window.deniable.record("word", `word ${i}`);
+      await window.deniable.flush();
+    }, answers);
+    await until(page, (s) => s.client.uploads.last === "failed" && s.pending === 0, "being refused");
+    await page.evaluate(() => (window.days += 1));
+    stranger.came.length = 0;
+    return page;
+  };
+  /** Waits until so many batches came, and looks at each. */
+  const came = async (batches) => {
+    for (let tries = 0; stranger.came.length < batches; tries++) {
+      assert.ok(tries < 200, `${stranger.came.length} batches came, not ${batches}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    for (const { body, headers } of stranger.came) {
+      assert.ok(body.length <= KEEPALIVE_BYTES, `${body.length} bytes`);
+      assert.deepEqual([headers.cookie, headers.referer, headers["content-type"]], [undefined, undefined, undefined]);
+    }
+  };
+  /** Opens a page that sends what is left, and says how many reports are counted by now. */
+  const after = async () => {
+    stranger.say = undefined;
+    const page = await open(context, address, options, clock);
+    await page.evaluate(() => (window.days += 2, window.deniable.flush()));
+    const { client } = await until(page, (s) => s.pending + s.client.waiting + s.client.onTheWay === 0, "sending the rest");
+    const errors = page.errors;
+    await page.close();
+    assert.deepEqual(errors, []);
+    return client.uploads.counted;
+  };
+
+  // The page goes, and the collector counts, but the answer finds nobody.
+  for (const [round, leave] of [(page) => page.goto("about:blank"), (page) => page.close(), (page) => page.close({ runBeforeUnload: true })].entries()) {
+    const page = await due(3);
+    let gone;
+    const left = new Promise((resolve) => (gone = resolve));
+    stranger.say = async (pass) => {
+      const passed = await pass();
+      await left;
+      return passed;
+    };
+    await leave(page);
+    await came(1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.ok(!stranger.came[0].cut, "the request outlives the page");
+    gone();
+    assert.equal(await after(), 3 * (round + 1), `counted once (${leave})`);
+    assert.equal(stranger.came.length, 2, "sent again, since the page had not seen the answer");
+    assert.ok(stranger.came[0].body.equals(stranger.came[1].body), "with the same bytes");
+  }
+
+  // The page is hidden, and lives on: it sees the answer, and sends nothing twice.
+  const page = await due(3);
+  stranger.say = undefined;
+  await page.evaluate(show, "hidden");
+  await until(page, (s) => s.client.uploads.counted === 12 && s.client.onTheWay === 0, "sending when hidden");
+  await page.evaluate(show, "visible");
+  await came(1);
+  await page.close();
+
+  // More than may leave: what does not fit stays, and leaves later.
+  const many = await due(200);
+  stranger.say = undefined;
+  await many.goto("about:blank");
+  await came(1);
+  assert.ok(stranger.came[0].body.length > KEEPALIVE_BYTES / 2, "as much as may leave");
+  assert.equal(await after(), 212);
+  await came(3);
+
+  // Others used up what may leave: nothing is lost.
+  const full = await due(3);
+  stranger.say = undefined;
+  await full.evaluate((address) => {
+    void fetch(`${address}/hang`, { method: "POST", keepalive: true, body: new Uint8Array(65_000) }).catch(() => {});
+  }, await pages({ special: { "/hang": () => {} } }));
+  await full.goto("about:blank");
+  assert.equal(await after(), 215);
+
+  await server.stop();
+  assert.equal(server.counts("word"), 215, "each is counted once");
+});
