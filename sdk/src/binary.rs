@@ -156,6 +156,16 @@ impl<'a> Reader<'a> {
         self.up_to(self.rest.len() as u64) as usize
     }
 
+    /// Reads so many values, unless one fails.
+    fn times(&mut self, count: usize, read: &mut dyn FnMut(&mut Self)) {
+        for _ in 0..count {
+            if self.failed {
+                break;
+            }
+            read(self);
+        }
+    }
+
     pub(crate) fn counted(&mut self) -> &'a [u8] {
         let count = self.count();
         self.bytes(count)
@@ -257,12 +267,7 @@ impl<T: Binary> Binary for Vec<T> {
         let count = from.count();
         // Room for all, so that no part of a state is left behind in memory.
         let mut values = Self::with_capacity(count.min(MAX_RESERVED_BYTES / size_of::<T>()));
-        for _ in 0..count {
-            if from.failed {
-                break;
-            }
-            values.push(T::read(from));
-        }
+        from.times(count, &mut |from| values.push(T::read(from)));
         values
     }
 }

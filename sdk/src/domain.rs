@@ -223,11 +223,12 @@ impl Domain {
                 Ok(Value::Choice(usize::from(rounding.is_below(share))))
             }
             (Kind::Set { names: listed }, Answer::Names(names)) => {
-                let bit = |name: &&str| {
+                let mut set = 0;
+                for name in names {
                     let unlisted = DomainError::Unlisted { listed: listed.len() };
-                    place(listed, name).map(|place| 1 << place).ok_or(unlisted)
-                };
-                Ok(Value::Subset(names.iter().map(bit).try_fold(0, |set, bit| Ok(set | bit?))?))
+                    set |= 1 << place(listed, name).ok_or(unlisted)?;
+                }
+                Ok(Value::Subset(set))
             }
             (Kind::Text, Answer::Text(text)) => match text.len() {
                 1..=MAX_VALUE_BYTES => Ok(Value::Text(text)),

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::queue::after;
+use super::queue::{after, doubled};
 use super::status::{StorageError, StorageStatus};
 use crate::calendar::Timestamp;
 
@@ -89,7 +89,7 @@ impl Journal {
         if self.writing && number == self.number {
             self.writing = false;
             self.press(now);
-            let wait = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
+            let wait = doubled(FIRST_WAIT, self.failures, LONGEST_WAIT);
             self.failures = self.failures.saturating_add(1);
             self.retry_at = Some(after(now, wait));
             self.error = Some(error);

@@ -7,6 +7,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
+use core::slice;
 use core::time::Duration;
 
 use super::options::Options;
@@ -137,27 +138,30 @@ impl Queue {
 
     /// Drops the oldest until the rest has room, and says how many. What is being sent stays.
     pub(super) fn shrink(&mut self, most: usize) -> usize {
+        if self.bytes <= most {
+            return 0;
+        }
         let mut left = self.bytes;
-        let mut drops = |bytes: usize| {
+        self.drop_if(&mut |reports, rest| {
             let drops = left > most;
-            left -= if drops { bytes } else { 0 };
+            if drops {
+                left -= reports.iter().chain(rest).map(size).sum::<usize>();
+            }
             drops
-        };
-        let (before, uploading) = (self.len(), self.uploading.map(|(id, _)| id));
-        self.batches.retain(|batch| Some(batch.id) == uploading || !drops(batch.bytes()));
-        self.waiting.retain(|waiting| !drops(size(&waiting.report)));
-        self.bytes = left;
-        before - self.len()
+        })
     }
 
     /// Drops what a collector would refuse for its age, and says how many.
     pub(super) fn expire(&mut self, oldest: Epoch) -> usize {
-        let before = self.len();
-        self.waiting.retain(|waiting| waiting.report.epoch() >= oldest);
-        let uploading = self.uploading.map(|(id, _)| id);
-        self.batches.retain(|batch| {
-            Some(batch.id) == uploading || batch.reports().any(|report| report.epoch() >= oldest)
-        });
+        self.drop_if(&mut |reports, rest| reports.iter().chain(rest).all(|report| report.epoch() < oldest))
+    }
+
+    /// Drops batches, but not the one that is being sent, and reports that wait, and says how many reports went. `drops` is shown the
+    /// reports of a batch and its rest, or the one report that waits.
+    fn drop_if(&mut self, drops: &mut dyn FnMut(&[Report], &[Report]) -> bool) -> usize {
+        let (before, uploading) = (self.len(), self.uploading.map(|(id, _)| id));
+        self.batches.retain(|batch| Some(batch.id) == uploading || !drops(&batch.reports, &batch.rest));
+        self.waiting.retain(|waiting| !drops(slice::from_ref(&waiting.report), &[]));
         self.weigh();
         before - self.len()
     }
@@ -289,7 +293,7 @@ impl Queue {
         now: Timestamp,
         coins: &mut Randomness,
     ) -> Timestamp {
-        let doubled = FIRST_WAIT.saturating_mul(1 << self.failures.min(12)).min(LONGEST_WAIT);
+        let doubled = doubled(FIRST_WAIT, self.failures, LONGEST_WAIT);
         self.failures = self.failures.saturating_add(1);
         let wait = doubled / 2 + draw(doubled / 2, coins);
         let wait = wait.max(asked.unwrap_or_default()).min(LONGEST_WAIT);
@@ -351,6 +355,11 @@ fn size(report: &Report) -> usize {
 /// An instant so much later, where nothing waits for more than a week.
 pub(super) fn after(now: Timestamp, wait: Duration) -> Timestamp {
     Timestamp::from_millis(now.as_millis() + wait.as_millis() as i64)
+}
+
+/// A wait that doubles with each failure, up to the longest.
+pub(super) fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
+    Duration::from_millis((first.as_millis() as u64) << failures.min(12)).min(longest)
 }
 
 /// A random part of a duration.

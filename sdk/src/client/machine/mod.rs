@@ -15,7 +15,7 @@ use super::ledger::{Budget, Ledger, LedgerView};
 use super::options::{Consent, Options};
 use super::preview::Preview;
 use super::queue::{Outgoing, Queue};
-use super::state::{self, Counts, Front, OpenError, Stored, StoredCatalog};
+use super::state::{self, Counts, Front, OpenError, StateError, Stored, StoredCatalog};
 use super::status::{Begun, ClockState, Status, UploadStatus};
 use super::timer::Timers;
 use crate::calendar::{Day, Moment, Timestamp};
@@ -102,11 +102,20 @@ impl Core {
         let Some(bytes) = stored else {
             return Self::begin(registry, options, Front::default(), Begun::New, entropy, now);
         };
-        let unreadable = |error| OpenError::Unreadable { error, bytes: bytes.into() };
-        let corrupt = || unreadable(state::StateError::Corrupt);
-        let (front, stored) = state::read(bytes).map_err(unreadable)?;
-        let Stored { commit, secret, device, queue, counts, catalog } = stored;
         let randomness = Randomness::from_entropy(entropy)?;
+        let unreadable = |error| OpenError::Unreadable { error, bytes: bytes.into() };
+        Self::restore(registry, options, bytes, randomness, now).map_err(unreadable)
+    }
+
+    fn restore(
+        registry: Arc<Registry>,
+        options: Options,
+        bytes: &[u8],
+        randomness: Randomness,
+        now: Moment,
+    ) -> Result<Self, StateError> {
+        let (front, stored) = state::read(bytes)?;
+        let Stored { commit, secret, device, queue, counts, catalog } = stored;
         let mut core = Self::new(registry, options, front, Begun::Restored, secret, randomness, now);
         core.catalog = catalog.filter(|catalog| catalog.came_to(core.brought));
         if let Some(Ok(received)) =
@@ -116,9 +125,9 @@ impl Core {
         }
         if let Some(mut bytes) = device {
             let device = Device::restore(Arc::clone(&core.registry), &core.secret, mem::take(&mut *bytes));
-            core.device = Some(device.map_err(|_| corrupt())?);
+            core.device = Some(device.map_err(|_| StateError::Corrupt)?);
         }
-        core.queue = queue.restored().ok_or_else(corrupt)?;
+        core.queue = queue.restored().ok_or(StateError::Corrupt)?;
         core.journal = Journal::resumed(commit);
         core.counts = counts;
         core.ledger.close_unasked(&core.registry);
@@ -142,7 +151,7 @@ impl Core {
         now: Moment,
     ) -> Result<Self, OpenError> {
         options.check()?;
-        let why = state::read(unreadable).err().unwrap_or(state::StateError::Corrupt);
+        let why = state::read(unreadable).err().unwrap_or(StateError::Corrupt);
         let front = state::salvage(unreadable);
         // Where it is unknown what the person said, the person is to be asked.
         let unknown = || Front { ledger: Ledger::lost(), decided: Some(Consent::Pending) };
