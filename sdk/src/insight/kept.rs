@@ -3,7 +3,6 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -52,18 +51,16 @@ impl Kept {
 
     /// Keeps an event with the properties that are declared. Returns how many events had to go for it.
     pub(super) fn push(&mut self, event: &Event<'_>, plan: &EventPlan, when: &Occasion) -> u64 {
-        // Of a name that stands twice the last one counts.
-        let mut last = vec![None; plan.properties.len()];
-        for (name, property) in event.properties {
-            if let Some(place) = plan.place_of(name) {
-                last[place] = Some(*property);
+        let mut properties = Vec::with_capacity(event.properties.len());
+        for (name, _) in &plan.properties {
+            // Of a name that stands twice the last one counts.
+            let last = event.properties.iter().rev().find(|(given, _)| given == name);
+            if let Some(property) = last.and_then(|(_, property)| keep(*property)) {
+                properties.push((name.clone(), property));
             }
         }
-        let named = plan.properties.iter().zip(last);
-        let properties = named.filter_map(|((name, _), property)| Some((name.clone(), keep(property?)?)));
         let Occasion { at, day, session } = *when;
-        let kept =
-            KeptEvent { at, day, session, name: event.name.to_owned(), properties: properties.collect() };
+        let kept = KeptEvent { at, day, session, name: event.name.to_owned(), properties };
         self.bytes += kept.bytes();
         self.events.push_back(kept);
         self.shrink()
