@@ -97,16 +97,16 @@ pub(super) fn write(front: &dyn Fn(&mut Writer<'_>), rest: &dyn Fn(&mut Writer<'
     let ledger = binary::size(front);
     let whole = HEAD_BYTES + ledger + binary::size(rest) + 2 * CHECK_BYTES;
     let mut bytes = Zeroizing::new(Vec::with_capacity(whole));
-    bytes.extend(MAGIC);
+    bytes.extend_from_slice(&MAGIC);
     bytes.push(FORMAT);
-    bytes.extend((whole as u32).to_le_bytes());
-    bytes.extend((ledger as u32).to_le_bytes());
+    bytes.extend_from_slice(&(whole as u32).to_le_bytes());
+    bytes.extend_from_slice(&(ledger as u32).to_le_bytes());
     front(&mut Writer::new(&mut bytes));
     let sum = check(&bytes);
-    bytes.extend(sum);
+    bytes.extend_from_slice(&sum);
     rest(&mut Writer::new(&mut bytes));
     let sum = check(&bytes);
-    bytes.extend(sum);
+    bytes.extend_from_slice(&sum);
     bytes
 }
 
