@@ -60,9 +60,8 @@ impl Client {
             Ok(registry) => Arc::new(registry),
             Err(_) => return to.refuse(Refusal::BadCatalog),
         };
-        let options = match options(from) {
-            Ok(options) => options,
-            Err(error) => return error.refuse(to),
+        let Some(options) = options(from) else {
+            return to.refuse(Refusal::BadKey);
         };
         let (stored, kept_aside) = (from.bytes(), from.whole() == 1);
         let (mut drawn, now) = (Drawn(from.bytes()), moment(from));
@@ -98,16 +97,17 @@ impl Entropy for Drawn<'_> {
     }
 }
 
-fn options(from: &mut Arguments<'_>) -> Result<Options, deniable::BatchError> {
+/// The options that the page chose; None if its key is none.
+fn options(from: &mut Arguments<'_>) -> Option<Options> {
     let key = from.text();
-    let key = if key.is_empty() { Ok(deniable::WriteKey::NONE) } else { key.parse() };
+    let key = if key.is_empty() { deniable::WriteKey::NONE } else { key.parse().ok()? };
     let consent = match from.whole() {
         0 => Consent::Pending,
         1 => Consent::Given,
         _ => Consent::Withdrawn,
     };
     let delay = core::time::Duration::from_millis(from.number() as u64);
-    Ok(Options { key: key?, consent, delay, ..Options::default() })
+    Some(Options { key, consent, delay, ..Options::default() })
 }
 
 /// An instant in milliseconds since 1970, and how many minutes local time is ahead of UTC.
