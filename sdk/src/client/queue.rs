@@ -109,10 +109,10 @@ pub enum Finished {
 }
 
 impl Queue {
-    /// The queue of a program that begins. None if there can be no such queue.
-    pub(super) fn restored(mut self) -> Option<Self> {
+    /// Takes up what was read. False if there can be no such queue.
+    pub(super) fn take_up(&mut self) -> bool {
         self.weigh();
-        self.batches.iter().all(|batch| !batch.reports.is_empty()).then_some(self)
+        self.batches.iter().all(|batch| !batch.reports.is_empty())
     }
 
     /// The number of reports.

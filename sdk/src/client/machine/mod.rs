@@ -117,19 +117,24 @@ impl Core {
         let (front, stored) = state::read(bytes)?;
         let Stored { commit, secret, device, queue, counts, catalog } = stored;
         let mut core = Self::new(registry, options, front, Begun::Restored, secret, randomness, now);
-        core.catalog = catalog.filter(|catalog| catalog.came_to(core.brought));
-        if let Some(Ok(received)) =
-            core.catalog.as_ref().map(|stored| Registry::from_catalog(&stored.catalog))
+        core.journal = Journal::resumed(commit);
+        core.queue = queue;
+        core.counts = counts;
+        if !core.queue.take_up() {
+            return Err(StateError::Corrupt);
+        }
+        if let Some(stored) = catalog
+            && stored.came_to(core.brought)
         {
-            core.registry = Arc::new(received);
+            if let Ok(received) = Registry::from_catalog(&stored.catalog) {
+                core.registry = Arc::new(received);
+            }
+            core.catalog = Some(stored);
         }
         if let Some(mut bytes) = device {
             let device = Device::restore(Arc::clone(&core.registry), &core.secret, mem::take(&mut *bytes));
             core.device = Some(device.map_err(|_| StateError::Corrupt)?);
         }
-        core.queue = queue.restored().ok_or(StateError::Corrupt)?;
-        core.journal = Journal::resumed(commit);
-        core.counts = counts;
         core.ledger.close_unasked(&core.registry);
         core.advance(now);
         Ok(core)
