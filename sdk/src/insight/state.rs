@@ -24,7 +24,7 @@ use zeroize::Zeroize;
 use super::Counters;
 use super::bound;
 use super::clock::Clock;
-use super::device::{Asked, Device, passes, properties};
+use super::device::{Device, passes, properties};
 use super::kept::Kept;
 use super::tally::{Occasion, Tally};
 use crate::binary::{self, Binary, Writer, binary};
@@ -54,11 +54,11 @@ impl Device {
         // Room for all, so that no part of it is left behind in memory.
         let state = binary::size(|to| self.write(to));
         let mut bytes = Vec::with_capacity(MAGIC.len() + 1 + state + CHECK_BYTES);
-        bytes.extend(MAGIC);
+        bytes.extend_from_slice(&MAGIC);
         bytes.push(FORMAT);
         self.write(&mut Writer::new(&mut bytes));
         let check = check(&bytes);
-        bytes.extend(check);
+        bytes.extend_from_slice(&check);
         bytes
     }
 
@@ -92,23 +92,17 @@ impl Device {
             }
             Err(error) => return Err(Unreadable { error, bytes: bytes.into() }),
         };
+        let mut device = Self::new(registry, secret, stored.clock.install);
+        (device.clock, device.done) = (stored.clock, stored.done);
+        (device.counters, device.kept) = (stored.counters, stored.kept);
         let mut known = Vec::new();
-        let tallies = registry.cells.iter().map(|cell| {
-            let tally = stored.tallies.iter_mut().find(|(key, _)| *key == cell.key);
-            known.push(tally.is_some());
-            tally.map_or(Tally::Empty, |(_, tally)| core::mem::replace(tally, Tally::Empty))
-        });
-        let tallies = tallies.collect();
-        let mut device = Self {
-            clock: stored.clock,
-            tallies,
-            done: stored.done,
-            counters: stored.counters,
-            kept: stored.kept,
-            asked: Asked::Group(registry.group_of(secret)),
-            secret: secret.clone(),
-            registry,
-        };
+        for (cell, tally) in device.registry.cells.iter().zip(&mut device.tallies) {
+            let found = stored.tallies.iter_mut().find(|(key, _)| *key == cell.key);
+            known.push(found.is_some());
+            if let Some((_, found)) = found {
+                core::mem::swap(tally, found);
+            }
+        }
         device.counters.kept_dropped += device.kept.measure();
         device.look_back(&known);
         device.forget_kept();
