@@ -354,23 +354,30 @@ pub enum ParamsError {
 binary!(enum Encoding { 0 Direct, 1 Unary, 2 Bloom });
 
 /// Its shape, then the numerators of both stages.
+impl Binary for Response {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.number(self.zero.numerator());
+        to.number(self.one.numerator());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        let stage = Self::from_numerators(from.number(), from.number()).ok();
+        from.or_fail(stage, Self { zero: Probability::ZERO, one: Probability::ONE })
+    }
+}
+
 impl Binary for Params {
     fn write(&self, to: &mut Writer<'_>) {
         self.encoding.write(to);
         [self.bits(), self.hashes(), self.cohorts()].iter().for_each(|number| number.write(to));
-        for stage in [self.permanent, self.instantaneous] {
-            stage.map(|stage| (stage.zero.numerator(), stage.one.numerator())).write(to);
-        }
+        self.permanent.write(to);
+        self.instantaneous.write(to);
     }
 
     fn read(from: &mut Reader<'_>) -> Self {
-        let encoding = Binary::read(from);
-        let [bits, hashes, cohorts] = core::array::from_fn(|_| Binary::read(from));
-        let [permanent, instantaneous] = core::array::from_fn(|_| {
-            let numerators: Option<(u64, u64)> = Binary::read(from);
-            let stage = numerators.map(|(zero, one)| Response::from_numerators(zero, one)).transpose();
-            from.or_fail(stage.ok(), None)
-        });
+        let (encoding, bits) = Binary::read(from);
+        let (hashes, cohorts) = Binary::read(from);
+        let (permanent, instantaneous) = Binary::read(from);
         let params = Self::new(encoding, bits, hashes, cohorts, permanent, instantaneous).ok();
         let nothing = Self { encoding, bits: 0, hashes: 0, cohorts: 0, permanent, instantaneous };
         from.or_fail(params, nothing)
