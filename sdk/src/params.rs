@@ -63,10 +63,6 @@ impl Response {
         if zero < one { Ok(Self { zero, one }) } else { Err(ParamsError::NoInformation { zero, one }) }
     }
 
-    fn from_numerators(zero: u64, one: u64) -> Result<Self, ParamsError> {
-        Self::new(Probability::from_numerator(zero)?, Probability::from_numerator(one)?)
-    }
-
     /// Makes the stage from the multiples of 2⁻³² nearest to the numbers given.
     ///
     /// # Errors
@@ -356,13 +352,16 @@ binary!(enum Encoding { 0 Direct, 1 Unary, 2 Bloom });
 /// Its shape, then the numerators of both stages.
 impl Binary for Response {
     fn write(&self, to: &mut Writer<'_>) {
-        to.number(self.zero.numerator());
-        to.number(self.one.numerator());
+        self.zero.write(to);
+        self.one.write(to);
     }
 
     fn read(from: &mut Reader<'_>) -> Self {
-        let stage = Self::from_numerators(from.number(), from.number()).ok();
-        from.or_fail(stage, Self { zero: Probability::ZERO, one: Probability::ONE })
+        let (zero, one) = Binary::read(from);
+        if zero >= one {
+            from.fail();
+        }
+        Self { zero, one }
     }
 }
 

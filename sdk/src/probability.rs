@@ -8,6 +8,8 @@ use core::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::binary::{Binary, Reader, Writer};
+
 /// A probability in `[0, 1]`, an exact multiple of 2⁻³².
 ///
 /// In serialized form it is a number; every multiple of 2⁻³² is exact as an `f64`, so a round trip keeps it.
@@ -84,6 +86,16 @@ impl fmt::Debug for Probability {
 impl fmt::Display for Probability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.as_f64(), f)
+    }
+}
+
+impl Binary for Probability {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.number(self.0);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Self {
+        Self(from.up_to(STEPS))
     }
 }
 
