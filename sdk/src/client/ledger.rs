@@ -180,8 +180,13 @@ pub(super) struct Budget<'r> {
 }
 
 impl<'r> Budget<'r> {
-    pub(super) fn new(registry: &'r Registry, asked: impl Fn(&Metric) -> bool) -> Self {
-        let asked = registry.metrics().filter(|metric| asked(metric)).collect();
+    pub(super) fn new(registry: &'r Registry, is_asked: &dyn Fn(&Metric) -> bool) -> Self {
+        let mut asked = Vec::new();
+        for metric in registry.metrics() {
+            if is_asked(metric) {
+                asked.push(metric);
+            }
+        }
         Self { caps: registry.privacy(), asked }
     }
 
@@ -319,17 +324,17 @@ impl Ledger {
         waiting: impl Fn(&Stream) -> u64,
     ) -> LedgerView {
         let metric = |metric: &&Metric| {
-            let account = self.account(metric);
-            let spent = |period| account.map_or(Epsilon::ZERO, |account| account.spent(period));
+            let unspent = Account::new(*metric.params());
+            let account = self.account(metric).unwrap_or(&unspent);
             Spent {
                 metric: metric.id().clone(),
                 version: metric.version(),
-                reports: account.map_or(0, |account| account.reports),
+                reports: account.reports,
                 waiting: waiting(&metric.stream()),
-                refused: account.map_or(0, |account| account.refused),
-                this_week: spent(Period::Week(week)),
-                for_life: spent(Period::Life),
-                stopped_by: account.and_then(|account| account.stopped_by(week)),
+                refused: account.refused,
+                this_week: account.spent(Period::Week(week)),
+                for_life: account.spent(Period::Life),
+                stopped_by: account.stopped_by(week),
             }
         };
         let budgeted =
@@ -370,9 +375,10 @@ impl Account {
             Cap::Life => self.stopped = true,
             Cap::Week if self.stopped_weeks.contains(&week) => {}
             Cap::Week => {
+                if self.stopped_weeks.len() >= MAX_SPANS {
+                    self.stopped_weeks.remove(0);
+                }
                 self.stopped_weeks.push(week);
-                let over = self.stopped_weeks.len().saturating_sub(MAX_SPANS);
-                self.stopped_weeks.drain(..over);
             }
         }
     }

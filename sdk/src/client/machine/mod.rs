@@ -329,7 +329,7 @@ impl Core {
     /// What was spent and may be spent.
     pub fn ledger(&self, now: Moment) -> LedgerView {
         let (registry, secret) = (&self.registry, &self.secret);
-        let budget = Budget::new(registry, |metric| is_asked(registry, secret, metric));
+        let budget = Budget::new(registry, &|metric| is_asked(registry, secret, metric));
         let waiting = |stream: &_| self.queue.sum(&|report| usize::from(report.stream() == stream)) as u64;
         self.ledger.view(&budget, now.day().week(), waiting)
     }

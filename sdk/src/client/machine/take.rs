@@ -244,7 +244,7 @@ impl Core {
             Err(error) => return Recorded::Unfit(error.into()),
         };
         let (registry, secret) = (&self.registry, &self.secret);
-        let budget = Budget::new(registry, |metric| is_asked(registry, secret, metric));
+        let budget = Budget::new(registry, &|metric| is_asked(registry, secret, metric));
         if let Err(cap) = self.ledger.charge(&budget, metric, pattern, Day(epoch.0).week()) {
             match cap {
                 Cap::Week => self.counts.refusals.week_spent += 1,
