@@ -235,41 +235,24 @@ impl Ledger {
         let key = AccountKey::new(&metric.stream());
         let unspent = || Account::new(*metric.params());
         let mut account = mem::replace(self.accounts.get_or_insert(key.clone(), unspent), unspent());
-        let outcome = self.may_charge(budget, metric, &account, pattern, week);
-        match outcome {
-            Ok(()) => account.charge(pattern, week),
-            Err(cap) => account.refuse(cap, week),
+        let mut after = account.clone();
+        after.charge(pattern, week);
+        let passed = account.stopped_by(week).or_else(|| self.passed(budget, metric, &after, week));
+        match passed {
+            None => account = after,
+            Some(cap) => account.refuse(cap, week),
         }
         *self.accounts.get_or_insert(key, unspent) = account;
-        outcome
+        passed.map_or(Ok(()), Err)
     }
 
-    /// Decides for an account in whose place an unspent one stands.
-    fn may_charge(
-        &self,
-        budget: &Budget<'_>,
-        metric: &Metric,
-        account: &Account,
-        pattern: u64,
-        week: Day,
-    ) -> Result<(), Cap> {
-        if account.stopped {
-            return Err(Cap::Life);
+    /// The cap that a metric passes with what its account would be, in whose place an unspent one stands.
+    fn passed(&self, budget: &Budget<'_>, metric: &Metric, after: &Account, week: Day) -> Option<Cap> {
+        let fits = |period| self.fits(budget, metric, after.spent(period), period);
+        if !fits(Period::Life) {
+            return Some(Cap::Life);
         }
-        if account.stopped_weeks.contains(&week) {
-            return Err(Cap::Week);
-        }
-        let after = {
-            let mut after = account.clone();
-            after.charge(pattern, week);
-            after
-        };
-        for (period, cap) in [(Period::Life, Cap::Life), (Period::Week(week), Cap::Week)] {
-            if !self.fits(budget, metric, after.spent(period), period) {
-                return Err(cap);
-            }
-        }
-        Ok(())
+        (!fits(Period::Week(week))).then_some(Cap::Week)
     }
 
     /// Whether this metric may come to have cost `mine`, in whose place an unspent account stands.
