@@ -212,13 +212,15 @@ impl Domain {
                 None if *other == Other::Counted => Ok(Value::Choice(names.len())),
                 None => Err(DomainError::Unlisted { listed: names.len() }),
             },
+            (Kind::Histogram { .. } | Kind::Mean { .. }, Answer::Number(value)) if !value.is_finite() => {
+                Err(DomainError::NotFinite { what: "the answer", value })
+            }
             (Kind::Histogram { edges }, Answer::Number(number)) => {
-                let number = finite(number)?;
                 Ok(Value::Choice(edges.partition_point(|edge| *edge <= number)))
             }
             (Kind::Mean { nothing: true, .. }, Answer::Nothing) => Ok(Value::Choice(2)),
             (Kind::Mean { low, high, .. }, Answer::Number(number)) => {
-                let share = (finite(number)?.clamp(*low, *high) / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
+                let share = (number.clamp(*low, *high) / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
                 let share = Probability::nearest(share).expect("a share of a range is a probability");
                 Ok(Value::Choice(usize::from(rounding.is_below(share))))
             }
@@ -303,10 +305,6 @@ impl fmt::Display for Domain {
 
 fn place(names: &[String], name: &str) -> Option<usize> {
     names.iter().position(|listed| listed == name)
-}
-
-fn finite(value: f64) -> Result<f64, DomainError> {
-    if value.is_finite() { Ok(value) } else { Err(DomainError::NotFinite { what: "the answer", value }) }
 }
 
 fn list<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Vec<String> {
