@@ -137,9 +137,8 @@ impl Device {
                 Every::Month => today.month(),
                 Every::Session | Every::Day | Every::Event(_) => today,
             };
-            let expired = metric.expires().is_some_and(|day| period >= day);
-            if self.is_asked(metric) && !self.is_done(metric) && !expired {
-                answers.push(answered(&self.view(period), metric, plan, period));
+            if !self.is_done(metric) {
+                self.answer_one(metric, plan, period, period, &mut answers);
             }
         }
         answers
@@ -336,11 +335,25 @@ impl Device {
 
     /// Answers every metric of this rhythm for an epoch.
     fn answer(&self, every: &Every, period: Day, answers: &mut Vec<Answered>) {
-        let view = self.view(period);
-        for (metric, plan) in planned(&self.registry).filter(|(_, plan)| plan.every == *every) {
-            if self.is_asked(metric) && metric.expires().is_none_or(|day| period < day) {
-                answers.push(answered(&view, metric, plan, period));
+        for (metric, plan) in planned(&self.registry) {
+            if plan.every == *every {
+                self.answer_one(metric, plan, period, period, answers);
             }
+        }
+    }
+
+    /// Answers a metric for an epoch, if the device is asked it and its window ended before its last day.
+    fn answer_one(&self, metric: &Metric, plan: &Plan, period: Day, ended: Day, answers: &mut Vec<Answered>) {
+        if self.is_asked(metric) && metric.expires().is_none_or(|day| ended < day) {
+            let view = self.view(period);
+            answers.push(Answered {
+                metric: metric.id().clone(),
+                version: metric.version(),
+                epoch: period.epoch(),
+                given: view.answer(plan),
+                // What is sensitive is not shown beside anything.
+                tags: if metric.is_sensitive() { Vec::new() } else { view.tags() },
+            });
         }
     }
 
@@ -354,21 +367,16 @@ impl Device {
                 && clock.days_since_install() >= u32::from(plan.days)
                 && (first_is_over || !plan.first_session)
         };
-        let mut done = Vec::new();
-        for (metric, plan) in planned(&registry).filter(|(_, plan)| due(plan)) {
-            if self.is_done(metric) {
+        for (metric, plan) in planned(&registry) {
+            if !due(plan) || self.is_done(metric) {
                 continue;
             }
             let ended =
                 if plan.days > 0 { Day(clock.install.day().0 + u32::from(plan.days)) } else { clock.today };
             // One of another group is done as well: its time has passed, whatever group the device comes into.
-            if self.is_asked(metric) && metric.expires().is_none_or(|day| ended < day) {
-                let period = ended.week();
-                answers.push(answered(&self.view(period), metric, plan, period));
-            }
-            done.push((metric.id().clone(), metric.version()));
+            self.answer_one(metric, plan, ended.week(), ended, answers);
+            self.done.push((metric.id().clone(), metric.version()));
         }
-        self.done.extend(done);
     }
 
     /// Whether a metric that is answered once was.
@@ -397,17 +405,6 @@ impl Device {
 
 fn planned(registry: &Registry) -> impl Iterator<Item = (&Metric, &Plan)> {
     registry.metrics().filter_map(|metric| Some((metric, metric.plan.as_ref()?)))
-}
-
-fn answered(view: &View<'_>, metric: &Metric, plan: &Plan, period: Day) -> Answered {
-    Answered {
-        metric: metric.id().clone(),
-        version: metric.version(),
-        epoch: period.epoch(),
-        given: view.answer(plan),
-        // What is sensitive is not shown beside anything.
-        tags: if metric.is_sensitive() { Vec::new() } else { view.tags() },
-    }
 }
 
 /// Reads the properties of an event by their declarations; what does not fit is dropped and counted.
