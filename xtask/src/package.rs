@@ -12,8 +12,9 @@ use crate::target;
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const BUILD: &str = "cargo build --package deniable-wasm --profile wasm --target";
-/// A smaller SHA-256, and the inlining that makes each module smallest when packed.
-const FLAGS: &str = r#"--cfg sha2_backend_soft="compact" -C llvm-args=--inline-threshold="#;
+/// A smaller SHA-256, and code that is smallest when packed: as many inlined calls as each module says, and none of the three
+/// rewritings of LLVM that gain speed, or bytes before packing.
+const FLAGS: &str = r#"--cfg sha2_backend_soft="compact" -C llvm-args=--disable-lsr -C llvm-args=--enable-load-pre=false -C llvm-args=--simplifycfg-sink-common=false -C llvm-args=--inline-threshold="#;
 /// What makes the modules smallest when packed. The first kilobyte of memory is the far end of the stack, so no access reaches it
 /// by a sum that wraps around. The features are those that the compiler uses, which browsers have had since 2022; with more it
 /// would invent types that they lack.
