@@ -7,8 +7,8 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 const folder = process.argv[2];
 const entries = [
   { entry: "encoder", files: ["encoder.wasm", "encoder.js"], limit: 15_000 },
-  { entry: "deniable", files: ["client.wasm", "deniable.js"], limit: 115_000 },
-  { entry: "script tag", files: ["client.wasm", "script.js"], limit: 115_000 },
+  { entry: "deniable", files: ["client.wasm", "deniable.js"], limit: 60_000 },
+  { entry: "script tag", files: ["client.wasm", "script.js"], limit: 60_000 },
   { entry: "panel", files: ["panel.js"], limit: 8_000 },
 ];
 

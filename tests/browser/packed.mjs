@@ -7,11 +7,12 @@ import { browser, collector, pages, test } from "./harness.mjs";
 
 const [packageFolder, , folder] = process.argv.slice(2);
 const wasm = new URL("../../wasm/", import.meta.url).pathname;
+const runtimes = new URL("../node/", import.meta.url).pathname;
 const run = (program, flags, cwd) => execFileSync(program, flags, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const RUNTIMES = [
   ["Node", "node", []],
-  ["Deno", `${wasm}node_modules/.bin/deno`, ["run", "--quiet", "--no-prompt", "--allow-net", "--allow-read", "--allow-write"]],
-  ["Bun", `${wasm}node_modules/.bin/bun`, ["run"]],
+  ["Deno", `${runtimes}node_modules/.bin/deno`, ["run", "--quiet", "--no-prompt", "--allow-net", "--allow-read", "--allow-write"]],
+  ["Bun", `${runtimes}node_modules/.bin/bun`, ["run"]],
 ];
 const tool = (path, flags, cwd) => run("node", [`${wasm}node_modules/${path}`, ...flags], cwd);
 

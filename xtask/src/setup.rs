@@ -23,6 +23,7 @@ pub(crate) fn wasm(steps: &mut Steps) -> anyhow::Result<()> {
     steps.run("target wasm32", command(&format!("rustup target add {}", package::TARGET)))?;
     node_is_new_enough()?;
     npm_tools(steps)?;
+    runtimes(steps)?;
     chromium(steps)
 }
 
@@ -42,14 +43,27 @@ fn node_is_new_enough() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// npm notes what it installed in a file, which is older than the lock file if that has changed since.
 fn npm_tools(steps: &mut Steps) -> anyhow::Result<()> {
-    let changed = |path| fs::metadata(path).and_then(|file| file.modified());
-    let installed = changed("wasm/node_modules/.package-lock.json").ok();
-    if installed >= Some(changed("wasm/package-lock.json").context("wasm/package-lock.json is missing")?) {
+    if is_installed("wasm", "package-lock.json")? {
         return Ok(());
     }
     steps.run("npm tools", command("npm ci --prefix wasm --no-fund --no-audit"))
+}
+
+/// The runtimes beside Node. Each comes as a program for one platform, which not every registry has for all, and then a lock file is
+/// refused; their versions are exact without one.
+fn runtimes(steps: &mut Steps) -> anyhow::Result<()> {
+    if is_installed("tests/node", "package.json")? {
+        return Ok(());
+    }
+    steps.run("runtimes", command("npm install --prefix tests/node --no-package-lock --no-fund --no-audit"))
+}
+
+/// npm notes what it installed in a file, which is older than what asked for it if that has changed since.
+fn is_installed(folder: &str, asking: &str) -> anyhow::Result<bool> {
+    let changed = |path: &str| fs::metadata(Path::new(folder).join(path)).and_then(|file| file.modified());
+    let asked = changed(asking).with_context(|| format!("{folder}/{asking} is missing"))?;
+    Ok(changed("node_modules/.package-lock.json").is_ok_and(|installed| installed >= asked))
 }
 
 fn output(command: &mut Command) -> anyhow::Result<String> {
