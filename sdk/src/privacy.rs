@@ -113,17 +113,17 @@ impl Channel {
 
     /// p*, the probability of a reported 1 where the signal is 0.
     pub const fn zero(self) -> f64 {
-        self.zero as f64 / STEPS as f64
+        nearest(self.zero) / STEPS as f64
     }
 
     /// q*, the probability of a reported 1 where the signal is 1.
     pub const fn one(self) -> f64 {
-        self.one as f64 / STEPS as f64
+        nearest(self.one) / STEPS as f64
     }
 
     /// q* − p*, the share of a signal bit that reaches the report.
     pub const fn gain(self) -> f64 {
-        (self.one - self.zero) as f64 / STEPS as f64
+        nearest(self.one - self.zero) / STEPS as f64
     }
 
     /// The privacy loss of one pass, for signals of at most `hashes` ones among `bits`.
@@ -152,6 +152,11 @@ const fn through(stage: Response, x: u64) -> u128 {
     stage.zero().numerator() as u128 * ((1 << 32) - x) as u128 + stage.one().numerator() as u128 * x as u128
 }
 
+/// The double nearest to a number of steps: the sum of two that are exact. A page would download more for 128 bits.
+const fn nearest(steps: u128) -> f64 {
+    (steps >> 32) as u64 as f64 * (1u64 << 32) as f64 + steps as u32 as f64
+}
+
 /// ln(a/b), rounded up. Infinite if `b` is 0.
 fn log_ratio_up(a: u128, b: u128) -> f64 {
     if b == 0 {
@@ -159,7 +164,7 @@ fn log_ratio_up(a: u128, b: u128) -> f64 {
     }
     // The conversions and the division err by at most half a unit in the last place each, and `b` is
     // rounded down, so two steps up bound the quotient. `libm::log` errs by less than one unit.
-    let quotient = ((a as f64).next_up() / (b as f64).next_down()).next_up();
+    let quotient = (nearest(a).next_up() / nearest(b).next_down()).next_up();
     libm::log(quotient).next_up().next_up().max(0.0)
 }
 
@@ -188,6 +193,16 @@ mod tests {
         assert!((params.epsilon_one().get() - 2.043_302_495_063_963).abs() < 1e-12);
         assert!((params.epsilon_infinity().get() - 4.394_449_154_672_439).abs() < 1e-12);
         assert_eq!((params.channel().zero(), params.channel().one()), (0.375, 0.625));
+    }
+
+    #[test]
+    fn steps_become_the_nearest_double() {
+        let halfway = (1u128 << 63) + (1 << 10);
+        for steps in
+            [0, 1, (1 << 32) - 1, 1 << 53, (1 << 53) + 1, halfway - 1, halfway, halfway + 1, STEPS - 1, STEPS]
+        {
+            assert_eq!(nearest(steps), steps as f64, "{steps}");
+        }
     }
 
     #[test]

@@ -36,7 +36,6 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -66,14 +65,14 @@ pub struct Report {
     stream: Arc<Stream>,
     epoch: Epoch,
     registry: RegistryHash,
-    tags: Box<[u16]>,
+    tags: Vec<u16>,
     cohort: u16,
     bits: BitBytes,
 }
 
 impl Report {
     pub(crate) fn new(stream: Arc<Stream>, epoch: Epoch, cohort: u16, bits: BitBytes) -> Self {
-        Self { stream, epoch, registry: RegistryHash::NONE, tags: Box::default(), cohort, bits }
+        Self { stream, epoch, registry: RegistryHash::NONE, tags: Vec::new(), cohort, bits }
     }
 
     /// Attaches what is public beside the answer: the registry that asked, and the device's tags as places in their
@@ -91,7 +90,7 @@ impl Report {
         for &place in tags {
             places.push(u16::try_from(place).map_err(|_| BatchError::TagPlace { place })?);
         }
-        Ok(Self { registry, tags: places.into(), ..self })
+        Ok(Self { registry, tags: places, ..self })
     }
 
     /// What this report answers.

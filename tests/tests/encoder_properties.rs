@@ -210,7 +210,8 @@ fn a_batch_is_read_back_as_it_was_written() {
 fn a_batch_that_is_cut_or_changed_is_refused_or_read_but_never_a_panic() {
     let cases = (params(), (1usize..4).prop_flat_map(numbers), any::<usize>(), 1..=255u8);
     check(&cases, |(params, numbers, place, flip)| {
-        let reports = reports(&params, &numbers, 4).into_iter().map(|(report, _)| report).collect();
+        let reports: Vec<Report> =
+            reports(&params, &numbers, 4).into_iter().map(|(report, _)| report).collect();
         let body = write_batch(WriteKey::NONE, BatchId([1; 16]), &reports).unwrap();
         for end in 0..body.len() {
             prop_assert!(Batch::parse(&body[..end]).is_err(), "cut to {end} bytes");

@@ -85,13 +85,9 @@ impl Device {
         secret: &DeviceSecret,
         mut bytes: Vec<u8>,
     ) -> Result<Self, Unreadable> {
-        let mut stored = match parse(&bytes) {
-            Ok(stored) => {
-                bytes.zeroize();
-                stored
-            }
-            Err(error) => return Err(Unreadable { error, bytes: bytes.into() }),
-        };
+        let parsed = parse(&bytes).map_err(|error| Unreadable { error, bytes: bytes.as_slice().into() });
+        bytes.zeroize();
+        let mut stored = parsed?;
         let mut device = Self::new(registry, secret, stored.clock.install);
         (device.clock, device.done) = (stored.clock, stored.done);
         (device.counters, device.kept) = (stored.counters, stored.kept);
