@@ -449,8 +449,9 @@ export class Client {
   async #renew(): Promise<void> {
     this.#askAt = Date.now() + this.#retryMs;
     this.#retryMs = Math.min(2 * this.#retryMs, CATALOG_AGE_MS);
-    const [before, fetched] = [this.#catalog, await this.#fetchCatalog()];
+    const fetched = await this.#fetchCatalog();
     if (!fetched || this.#off) return;
+    const before = this.#catalog;
     this.#catalog = fetched;
     const taken = this.#ask((core, now) => core.catalog(fetched, now));
     if (taken === Taken.Unusable) this.#unusable();
