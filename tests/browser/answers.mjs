@@ -9,7 +9,7 @@ const ANSWERS = [
   [() => [503, ""], "failed", /503, failed: it is sent again/],
   [() => [404, "<html>no"], "not-a-collector", /404, not-a-collector: check the endpoint/],
   [() => [302, ""], "redirected", /302, redirected: check the endpoint/],
-  [() => [401, '{"type":"urn:deniable:problem:unknown-key"}'], "key-refused", /401, key-refused: check the key/],
+  [() => [401, '{"type":"urn:deniable:problem:unknown-key"}'], "key-refused", /401, key-refused: check the endpoint, key/],
   // A connection that is cut, a server that hangs, and an answer that is lost after the collector counted.
   [() => [0], "unreachable", /no answer, unreachable: check the endpoint/],
   [() => undefined, "timed-out", /timed-out: check the endpoint/],

@@ -1,4 +1,5 @@
-// Calls with arguments that no type allows: none throws into the page, none breaks the client, and none becomes a report.
+// Calls with arguments that no type allows: none throws into the page, none breaks the client, and none becomes a report. Calls without
+// end are written all the same.
 import assert from "node:assert/strict";
 import { browser, collector, open, pages, status, test, until } from "./harness.mjs";
 
@@ -72,6 +73,16 @@ await test(async () => {
   assert.equal(await page.evaluate(async () => (await window.deniable.flush(), window.deniable.ledger().reports)), 0);
   assert.equal(await page.evaluate(() => window.deniable.record("choice", true)), "reported");
   await until(page, (s) => s.client.uploads.counted === 1, "sending");
+  const [calls, pending] = await page.evaluate(async () => {
+    const until = performance.now() + 1000;
+    let calls = 0;
+    for (; performance.now() < until; calls++) {
+      window.deniable.record("choice", true);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return [calls, window.deniable.status().pending];
+  });
+  assert.ok(pending < calls / 2, `${pending} of ${calls} calls wait still`);
   // Settings that would take protection away are refused.
   for (const [setting, line] of [[{ delaySeconds: -1 }, /delaySeconds is -1/], [{ delaySeconds: NaN }, /delaySeconds is NaN/], [{ consent: "yes" }, /consent must be/]]) {
     const wrong = await open(context, address, { endpoint: server.address, ...setting });

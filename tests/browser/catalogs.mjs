@@ -150,6 +150,6 @@ await test(async () => {
   const nobody = await open(context, address, { endpoint: "http://127.0.0.1:9", name: "nobody", consent: "given" });
   assert.equal(await nobody.evaluate(() => window.deniable.track("opened", { screen: "home" })), "queued");
   assert.equal((await status(nobody)).problem.code, "no-catalog");
-  says(nobody, /no-catalog .*cannot be reached .*check the endpoint/);
+  says(nobody, /no-catalog no catalog of .*check the endpoint/);
   assert.deepEqual([...seen, nobody].flatMap(({ errors }) => errors), []);
 });

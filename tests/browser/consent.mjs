@@ -26,8 +26,15 @@ await test(async () => {
   assert.deepEqual(asked(), [], "nobody is asked before consent");
   assert.equal(await kept(page), 0, "nothing is kept before consent");
 
-  await page.evaluate(() => window.deniable.optIn());
+  // However much is called before, the yes is heard, and a tab that another one gave consent hears of it.
+  const tab = await open(context, address, { endpoint: server.address });
+  await page.evaluate(() => {
+    for (let i = 0; i < 1500; i++) window.deniable.track("opened");
+    return window.deniable.optIn();
+  });
   await until(page, (s) => s.client?.consent === "given", "opting in");
+  await tab.evaluate(() => window.deniable.track("opened", { screen: "search" }));
+  await until(tab, (s) => s.client?.consent === "given", "hearing of consent");
   await page.evaluate(async () => (window.deniable.track("opened", { screen: "cart" }), await window.deniable.flush()));
   const preview = await page.evaluate(() => window.deniable.preview());
   assert.equal(preview.find((each) => each.metric === "first_screen").answer, "cart");

@@ -47,14 +47,15 @@ export async function pages({ headers = {}, special = {}, site } = {}) {
   const server = createServer(async (request, answer) => {
     const path = new URL(request.url, "http://page").pathname;
     if (path === "/favicon.ico") return answer.writeHead(204).end();
-    if (special[path]) return special[path](request, answer);
     try {
+      if (special[path]) return await special[path](request, answer);
       const file = path.startsWith("/deniable/") ? packageFolder + path.slice(9) : site && site + path;
       const body = path === "/" ? EMPTY : await readFile(file);
       answer.writeHead(200, { "content-type": TYPES[path === "/" ? "html" : path.split(".").pop()] ?? "text/plain", ...headers });
       answer.end(body);
     } catch {
-      answer.writeHead(404).end();
+      if (special[path]) answer.destroy();
+      else answer.writeHead(404).end();
     }
   });
   server.listen(0, "127.0.0.1");
@@ -85,7 +86,7 @@ export function between(server) {
       between.came.push(came);
       answer.on("close", () => (came.cut = !answer.writableFinished));
       const pass = async () => {
-        const passed = await fetch(`${server.address}/v1/reports`, { method: "POST", body });
+        const passed = await ask(`${server.address}/v1/reports`, { method: "POST", body });
         return [passed.status, await passed.text()];
       };
       tell(answer, between.say ? await between.say(pass, body) : await pass());
@@ -96,8 +97,13 @@ export function between(server) {
 
 /** The catalog of a collector, in the bytes that clients read. */
 export async function catalog({ address }) {
-  const answer = await fetch(`${address}/v1/catalog`, { headers: { accept: "application/vnd.deniable.catalog" } });
+  const answer = await ask(`${address}/v1/catalog`, { headers: { accept: "application/vnd.deniable.catalog" } });
   return Buffer.from(await answer.arrayBuffer());
+}
+
+/** Asks a collector, and again if it closed the connection just then. */
+function ask(...request) {
+  return fetch(...request).catch(() => fetch(...request));
 }
 
 /** For a page that lives in the past: its clock goes on by `window.days` only when told, so that waits are over at once. */

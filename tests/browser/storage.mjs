@@ -23,6 +23,41 @@ function damage(name) {
   });
 }
 
+/** The person says no while a client writes, and another one writes right after: what is stored then. */
+async function meet(endpoint) {
+  const { start, MemoryStorage } = await import("/deniable/deniable.js");
+  const storage = new MemoryStorage();
+  const options = { endpoint, consent: "given", delaySeconds: 0 };
+  const second = start({ ...options, name: "second", storage });
+  await second.ready;
+  let saved;
+  const first = start({ ...options, name: "first", storage: {
+    kind: "slow",
+    commit: () => storage.commit(),
+    load: () => storage.load(),
+    read: (name) => storage.read(name),
+    keep: (name, bytes) => storage.keep(name, bytes),
+    async save(state, before) {
+      const isSaved = await storage.save(state, before);
+      await saved?.();
+      return isSaved;
+    },
+  } });
+  await first.ready;
+  let said;
+  saved = async () => {
+    saved = undefined;
+    said = first.optOut();
+    second.record("choice", true);
+    await second.flush();
+  };
+  first.record("choice", true);
+  await first.flush();
+  await said;
+  const third = start({ ...options, name: "third", storage });
+  return (await third.ready).client.consent;
+}
+
 await test(async () => {
   const [server, address, context] = [await collector(), await pages(), await browser()];
   const options = { endpoint: server.address, consent: "given" };
@@ -40,5 +75,7 @@ await test(async () => {
   await start(other, options);
   const anew = await status(other);
   assert.deepEqual([anew.state, anew.client.begun, anew.problem.code], ["running", "anew", "unreadable-state"]);
+
+  assert.equal(await page.evaluate(meet, server.address), "withdrawn", "a no outlives what another tab writes");
   assert.deepEqual([...page.errors, ...other.errors], []);
 });

@@ -113,20 +113,45 @@ fn what_is_read_of_a_report_is_what_is_sent() {
     assert_eq!(read["bits"], json!(bits));
 }
 
+/// The code of a row like `["bad-key", …` or `BAD_KEY,`, in small letters alone.
+fn code(row: &str) -> Option<String> {
+    let quoted = row.strip_prefix("[\"").and_then(|row| row.split('"').next());
+    let named = row.strip_suffix(',').filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+    Some(quoted.or(named)?.replace(['-', '_'], "").to_lowercase())
+}
+
 /// A module tells a refusal by its place in a list that Rust and TypeScript both have.
 #[test]
 fn typescript_and_the_modules_list_the_same_refusals() {
-    let [rust, typescript, client] = ["wasm/src/refusal.rs", "wasm/ts/refusal.ts", "wasm/ts/core.ts"]
-        .map(|file| fs::read_to_string(node::path(file)).unwrap());
+    let [rust, codes, encoder, client] =
+        ["wasm/src/refusal.rs", "wasm/ts/refusal.ts", "wasm/ts/encoder.ts", "wasm/ts/core.ts"]
+            .map(|file| fs::read_to_string(node::path(file)).unwrap());
     let (_, rust) = rust.split_once("enum Refusal {").unwrap();
     let rust = rust.split('}').next().unwrap().split(',').map(|name| name.replace("= 1", ""));
     let rust: Vec<_> = rust.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()).collect();
-    let (typed, table) = typescript.split_once("const REFUSALS").unwrap();
-    let (_, of_client) = client.split_once("const CLIENT_REFUSALS").unwrap();
-    let rows = table.lines().chain(of_client.lines());
-    let table: Vec<_> = rows.filter_map(|line| line.strip_prefix("  [\"")?.split('"').next()).collect();
-    assert_eq!(table.iter().map(|code| code.replace('-', "")).collect::<Vec<_>>(), rust);
-    assert!(table.iter().all(|code| typed.contains(&format!("| \"{code}\""))), "{table:?}");
+    let rows = |file: &str, close| {
+        let (_, table) = file.split_once("const REFUSALS: Refusals = ").unwrap();
+        let rows = table.split(close).next().unwrap().lines().filter_map(|line| line.strip_prefix("  "));
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let encoder: Vec<_> = rows(&encoder, "\n];").iter().filter_map(|row| code(row)).collect();
+    assert_eq!(encoder, rust[..encoder.len()]);
+
+    // A client meets few of those, and the others.
+    let client = rows(&client, "\n};");
+    let client: BTreeMap<usize, String> = client
+        .iter()
+        .map(|row| row.split_once(": ").unwrap())
+        .map(|(at, row)| (at.parse().unwrap(), code(row).unwrap()))
+        .collect();
+    assert!(client.iter().all(|(at, code)| rust[*at] == *code), "{client:?}");
+    assert!((encoder.len()..rust.len()).all(|at| client.contains_key(&at)), "{client:?}");
+    for (name, code) in [("OUT_OF_RANGE", "out-of-range"), ("BAD_KEY", "bad-key")] {
+        assert!(codes.contains(&format!("const {name}: Refusal = [\"{code}\"")), "{name}");
+    }
+    let typed: Vec<_> = codes.lines().filter_map(|line| line.trim().strip_prefix("| \"")).collect();
+    let typed: Vec<_> = typed.iter().map(|line| line.split('"').next().unwrap().replace('-', "")).collect();
+    assert!(rust.iter().all(|code| typed.contains(code)), "{typed:?}");
 }
 
 /// The fenced blocks of the README, by language.

@@ -1,6 +1,7 @@
 /* The client without clock, disk or network, as the module has it. The order of values is that of `wasm/src/client.rs`. */
 
-import { badArgument, REFUSALS, type Refusals } from "./refusal.js";
+import { BAD_KEY, badArgument, OUT_OF_RANGE, type Refusals } from "./refusal.js";
+import type { Stored } from "./storage.js";
 import { Wire } from "./wire.js";
 
 /** Whether the person has agreed that answers are kept and reported: nobody asked yet, yes, or no. */
@@ -122,12 +123,6 @@ export interface CoreStatus {
 /** An instant in milliseconds since 1970, and how many minutes local time is ahead of UTC. */
 export type Moment = readonly [at: number, offset: number];
 
-/** A state to be made durable. */
-export interface Commit {
-  number: number;
-  bytes: Uint8Array<ArrayBuffer>;
-}
-
 /** A body to be sent, and the batch that it is. */
 export interface Upload {
   id: Uint8Array;
@@ -152,8 +147,47 @@ export interface Opening {
   random: Uint8Array;
 }
 
-const OPEN = 16, TRACK = 17, RECORD = 18, TURN = 19, ARM = 20, SEGMENT = 21, COMMIT = 22, WRITTEN = 23, UPLOAD = 24,
-  FINISH = 25, WAKE = 26, CATALOG = 27, PREVIEW = 28, LEDGER = 29, STATUS = 30;
+/** The operations of the module. */
+const enum Operation {
+  Open = 16,
+  Track,
+  Record,
+  Turn,
+  Arm,
+  Segment,
+  Commit,
+  Written,
+  Upload,
+  Finish,
+  Wake,
+  Catalog,
+  Preview,
+  Ledger,
+  Status,
+}
+
+/** What changes a client as a whole, and timers. */
+export const enum Turn {
+  OptIn,
+  OptOut,
+  Reset,
+  Flush,
+  Advance,
+  StartTimer,
+  StopTimer,
+}
+
+/** What became of a catalog: it is the one in use, its questions are answered from now on, or it cannot be used. */
+export const enum Taken {
+  Unchanged,
+  Changed,
+  Unusable,
+}
+
+/** What the module says of an upload that is not on its way. */
+const UNKNOWN = 4;
+/** An error of storage, of whatever kind. */
+const STORAGE_ERROR = 3;
 
 const CONSENTS = ["pending", "given", "withdrawn"] as const;
 const TRACKED = ["taken", "unknown", "no-consent", "clock-not-set"] as const;
@@ -165,182 +199,174 @@ const OUTCOMES = [
   undefined, "delivered", "refused", "too-large", "unreachable", "timed-out", "redirected", "limited", "failed",
   "key-refused", "not-a-collector",
 ] as const;
-const TURNS = ["opt-in", "opt-out", "reset", "flush", "advance", "start-timer"] as const;
-const TAKEN = ["unchanged", "changed", "unusable"] as const;
 
-/** Refusals that only a client meets. */
-const CLIENT_REFUSALS: Refusals = [
-  ["bad-catalog", () => "this is no catalog that the program can use: serve the collector's own, and update the older side"],
-  ["unreadable-state", () => "the stored state cannot be read"],
-  ["newer-state", () => "a newer program wrote the stored state: update this one"],
-];
+/** What is said of a catalog that the module refuses. */
+export const BAD_CATALOG = "this catalog cannot be used, so questions stay as they were: update the older of page and collector";
+
+/** Refusals that a client meets. */
+const REFUSALS: Refusals = {
+  0: OUT_OF_RANGE,
+  7: ["bad-metric-name", (of) => `${of.readText()} is no name of a metric`],
+  15: BAD_KEY,
+  17: ["bad-catalog", () => BAD_CATALOG],
+  18: ["unreadable-state", () => "the stored state could not be read: it was kept aside, and the client began anew"],
+  19: ["newer-state", () => "a newer program wrote the stored state: update this one"],
+};
 
 function isPlain(value: unknown): value is PropertyValue {
   return ["boolean", "number", "string"].includes(typeof value);
 }
 
 /** A client of the module. */
-export class Core {
-  readonly #wire = new Wire([...REFUSALS, ...CLIENT_REFUSALS]);
-
+export class Core extends Wire {
   /** Starts a client in a module of its own. */
   constructor(module: WebAssembly.Module) {
-    this.#wire.loadSync(module);
+    super(REFUSALS, module);
   }
 
   open(opening: Opening, now: Moment): void {
     if (!CONSENTS.includes(opening.consent)) throw badArgument(`consent must be one of ${CONSENTS.join(", ")}`);
     if (!(opening.delaySeconds >= 0)) throw badArgument(`delaySeconds is ${opening.delaySeconds}, but must be a number from 0`);
-    const wire = this.#wire.begin().bytes(opening.catalog).text(opening.key).whole(CONSENTS.indexOf(opening.consent));
-    wire.number(1000 * opening.delaySeconds).bytes(opening.stored).whole(Number(opening.keptAside)).bytes(opening.random);
-    this.#at(now).call(OPEN);
+    this.begin().putBytes(opening.catalog).putText(opening.key).putWhole(CONSENTS.indexOf(opening.consent));
+    this.putNumber(1000 * opening.delaySeconds).putBytes(opening.stored).putWhole(opening.keptAside).putBytes(opening.random);
+    this.#call(Operation.Open, now);
   }
 
   track(kind: 0 | 1 | 2, name: string, properties: Properties, now: Moment): Tracked {
     const given = Object.entries(properties).filter(([, value]) => isPlain(value)) as [string, PropertyValue][];
-    const wire = this.#wire.begin().whole(kind).text(name).whole(given.length);
+    this.begin().putWhole(kind).putText(name).putWhole(given.length);
     for (const [name, value] of given) {
-      wire.text(name);
+      this.putText(name);
       this.#value(value);
     }
-    return TRACKED[this.#at(now).call(TRACK).readWhole()]!;
+    return TRACKED[this.#call(Operation.Track, now).readWhole()]!;
   }
 
   record(metric: string, answer: Answer, now: Moment): Recorded {
-    const wire = this.#wire.begin().text(metric);
-    if (answer == null) wire.whole(4);
+    this.begin().putText(metric);
+    if (answer == null) this.putWhole(4);
     else if (isPlain(answer)) this.#value(answer);
     else if (Array.isArray(answer)) {
-      wire.whole(3).whole(answer.length);
-      answer.forEach((name) => wire.text(String(name)));
+      this.putWhole(3).putWhole(answer.length);
+      answer.forEach((name) => this.putText(String(name)));
     } else return "unfit";
-    return RECORDED[this.#at(now).call(RECORD).readWhole()]!;
+    return RECORDED[this.#call(Operation.Record, now).readWhole()]!;
   }
 
   #value(value: PropertyValue): void {
-    const wire = this.#wire;
-    if (typeof value === "boolean") wire.whole(0).whole(Number(value));
-    else if (typeof value === "number") wire.whole(1).number(value);
-    else wire.whole(2).text(value);
+    if (typeof value === "boolean") this.putWhole(0).putWhole(value);
+    else if (typeof value === "number") this.putWhole(1).putNumber(value);
+    else this.putWhole(2).putText(value);
   }
 
-  turn(turn: (typeof TURNS)[number], now: Moment, name = ""): void {
-    this.#wire.begin().whole(TURNS.indexOf(turn)).text(name);
-    this.#at(now).call(TURN);
+  turn(turn: Turn, now: Moment, name = ""): this {
+    return this.begin().putWhole(turn).putText(name).#call(Operation.Turn, now);
   }
 
   stopTimer(name: string, now: Moment): number | undefined {
-    this.#wire.begin().whole(TURNS.length).text(name);
-    const wire = this.#at(now).call(TURN);
-    return wire.readWhole() ? wire.readNumber() : undefined;
+    return this.turn(Turn.StopTimer, now, name).#optionalNumber();
   }
 
   arm(experiment: string): string | undefined {
-    return this.#optionalText(this.#wire.begin().text(experiment).call(ARM));
+    return this.begin().putText(experiment).call(Operation.Arm).#optionalText();
   }
 
   segment(name: string): string | undefined {
-    return this.#optionalText(this.#wire.begin().text(name).call(SEGMENT));
+    return this.begin().putText(name).call(Operation.Segment).#optionalText();
   }
 
-  commit(urgent: boolean, now: Moment): Commit | undefined {
-    this.#wire.begin().whole(Number(urgent));
-    const wire = this.#at(now).call(COMMIT);
-    return wire.readWhole() ? { number: wire.readNumber(), bytes: wire.readBytes() } : undefined;
+  commit(urgent: boolean, now: Moment): Stored | undefined {
+    this.begin().putWhole(urgent).#call(Operation.Commit, now);
+    return this.readWhole() ? { commit: this.readNumber(), bytes: this.readBytes() } : undefined;
   }
 
-  /** Tells what became of a commit: 0 where it is durable. */
-  written(number: number, error: number, now: Moment): void {
-    this.#wire.begin().whole(error).number(number);
-    this.#at(now).call(WRITTEN);
+  /** Tells whether a commit is durable. */
+  settle(commit: number, isDurable: boolean, now: Moment): void {
+    this.begin().putWhole(isDurable ? 0 : STORAGE_ERROR).putNumber(commit).#call(Operation.Written, now);
   }
 
   nextUpload(now: Moment): Upload | undefined {
-    this.#wire.begin();
-    const wire = this.#at(now).call(UPLOAD);
-    return wire.readWhole() ? { id: wire.readBytes(), body: wire.readBytes() } : undefined;
+    this.begin().#call(Operation.Upload, now);
+    return this.readWhole() ? { id: this.readBytes(), body: this.readBytes() } : undefined;
   }
 
-  finishUpload(id: Uint8Array, reply: Reply, now: Moment): "delivered" | "dropped" | "split" | "retrying" | "unknown" {
-    this.#wire.begin().bytes(id).whole(reply.status).text(reply.retryAfter).bytes(reply.body);
-    const finished = this.#at(now).call(FINISH).readWhole();
-    return (["delivered", "dropped", "split", "retrying", "unknown"] as const)[finished]!;
+  /** Tells what came of an upload; false if it is not on its way. */
+  finishUpload(id: Uint8Array, reply: Reply, now: Moment): boolean {
+    this.begin().putBytes(id).putWhole(reply.status).putText(reply.retryAfter).putBytes(reply.body);
+    return this.#call(Operation.Finish, now).readWhole() !== UNKNOWN;
   }
 
   /** When to commit and upload again, in milliseconds since 1970. */
   wakeAt(): number | undefined {
-    return this.#optionalNumber(this.#wire.begin().call(WAKE));
+    return this.begin().call(Operation.Wake).#optionalNumber();
   }
 
-  catalog(bytes: Uint8Array, now: Moment): (typeof TAKEN)[number] {
-    this.#wire.begin().bytes(bytes);
-    return TAKEN[this.#at(now).call(CATALOG).readWhole()]!;
+  catalog(bytes: Uint8Array, now: Moment): Taken {
+    return this.begin().putBytes(bytes).#call(Operation.Catalog, now).readWhole();
   }
 
   preview(now: Moment): Preview[] {
-    this.#wire.begin();
-    const wire = this.#at(now).call(PREVIEW);
-    return wire.readList(() => ({
-      metric: wire.readText(),
-      question: wire.readText(),
-      answer: this.#optionalText(wire),
-      possible: wire.readList(() => wire.readText()),
-      odds: this.#odds(wire),
-      epsilonOne: wire.readNumber(),
-      epsilonInfinity: wire.readNumber(),
-      ends: wire.readWhole() ? wire.readWhole() : undefined,
+    this.begin().#call(Operation.Preview, now);
+    return this.readList(() => ({
+      metric: this.readText(),
+      question: this.readText(),
+      answer: this.#optionalText(),
+      possible: this.readList(() => this.readText()),
+      odds: this.#odds(),
+      epsilonOne: this.readNumber(),
+      epsilonInfinity: this.readNumber(),
+      ends: this.readWhole() ? this.readWhole() : undefined,
     }));
   }
 
-  #odds(wire: Wire): Odds {
-    const isBits = wire.readWhole();
-    const [a, b, count, mostSet] = [wire.readNumber(), wire.readNumber(), wire.readNumber(), wire.readNumber()];
+  #odds(): Odds {
+    const isBits = this.readWhole();
+    const [a, b, count, mostSet] = [this.readNumber(), this.readNumber(), this.readNumber(), this.readNumber()];
     if (isBits) return { kind: "bits", set: a, unset: b, bits: count, mostSet };
     return { kind: "choice", truth: a, other: b, answers: count };
   }
 
   ledger(now: Moment): Ledger {
-    this.#wire.begin();
-    const wire = this.#at(now).call(LEDGER);
-    const budget = () => ({ spent: wire.readNumber(), cap: wire.readNumber(), left: wire.readNumber() });
+    this.begin().#call(Operation.Ledger, now);
+    const budget = () => ({ spent: this.readNumber(), cap: this.readNumber(), left: this.readNumber() });
     return {
-      metrics: wire.readList(() => ({
-        metric: wire.readText(),
-        version: wire.readWhole(),
-        reports: wire.readNumber(),
-        waiting: wire.readNumber(),
-        refused: wire.readNumber(),
-        thisWeek: wire.readNumber(),
-        forLife: wire.readNumber(),
-        stoppedBy: ([undefined, "week", "life"] as const)[wire.readWhole()],
+      metrics: this.readList(() => ({
+        metric: this.readText(),
+        version: this.readWhole(),
+        reports: this.readNumber(),
+        waiting: this.readNumber(),
+        refused: this.readNumber(),
+        thisWeek: this.readNumber(),
+        forLife: this.readNumber(),
+        stoppedBy: ([undefined, "week", "life"] as const)[this.readWhole()],
       })),
       thisWeek: budget(),
       forLife: budget(),
-      reports: wire.readNumber(),
-      lostStates: wire.readWhole(),
+      reports: this.readNumber(),
+      lostStates: this.readWhole(),
     };
   }
 
   status(): CoreStatus {
-    const wire = this.#wire.begin().call(STATUS);
-    const flag = () => wire.readWhole() === 1;
-    const count = () => wire.readNumber();
+    this.begin().call(Operation.Status);
+    const flag = () => this.readWhole() === 1;
+    const count = () => this.readNumber();
     return {
-      consent: CONSENTS[wire.readWhole()]!,
-      begun: (["new", "restored", "anew"] as const)[wire.readWhole()]!,
+      consent: CONSENTS[this.readWhole()]!,
+      begun: (["new", "restored", "anew"] as const)[this.readWhole()]!,
       clockNotSet: flag(),
-      registry: Array.from(wire.readBytes(), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+      registry: Array.from(this.readBytes(), (byte) => byte.toString(16).padStart(2, "0")).join(""),
       catalogUnusable: flag(),
       storageFails: flag(),
       commit: count(),
       stateBytes: count(),
       uploads: {
-        last: OUTCOMES[wire.readWhole()],
-        httpStatus: wire.readWhole(),
-        failures: wire.readWhole(),
-        retryAt: this.#optionalNumber(wire),
+        last: OUTCOMES[this.readWhole()],
+        httpStatus: this.readWhole(),
+        failures: this.readWhole(),
+        retryAt: this.#optionalNumber(),
         counted: count(),
-        refused: Object.fromEntries(wire.readList(() => [wire.readText(), count()] as const)),
+        refused: Object.fromEntries(this.readList(() => [this.readText(), count()] as const)),
       },
       waiting: count(),
       onTheWay: count(),
@@ -359,15 +385,15 @@ export class Core {
     };
   }
 
-  #at([at, offset]: Moment): Wire {
-    return this.#wire.number(at).number(offset);
+  #call(operation: Operation, [at, offset]: Moment): this {
+    return this.putNumber(at).putNumber(offset).call(operation);
   }
 
-  #optionalText(wire: Wire): string | undefined {
-    return wire.readWhole() ? wire.readText() : undefined;
+  #optionalText(): string | undefined {
+    return this.readWhole() ? this.readText() : undefined;
   }
 
-  #optionalNumber(wire: Wire): number | undefined {
-    return wire.readWhole() ? wire.readNumber() : undefined;
+  #optionalNumber(): number | undefined {
+    return this.readWhole() ? this.readNumber() : undefined;
   }
 }

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { Core, type Answer, type Consent, type CoreStatus, type Ledger, type Moment, type Outcome, type Preview, type Properties,
-  type Recorded, type Reply, type Tracked, type Upload } from "./core.js";
+import { BAD_CATALOG, Core, Taken, Turn, type Answer, type Consent, type CoreStatus, type Ledger, type Moment, type Outcome,
+  type Preview, type Properties, type Recorded, type Reply, type Tracked, type Upload } from "./core.js";
 import { randomBytes } from "./host.js";
 import { DeniableError, type DeniableErrorCode } from "./refusal.js";
-import { IndexedDbStorage, MemoryStorage, type Storage } from "./storage.js";
+import { MemoryStorage, openIndexedDb, type Storage } from "./storage.js";
 import { compile, type Source } from "./wire.js";
 
 export type { Answer, Budget, Consent, Ledger, Odds, Outcome, Preview, Properties, PropertyValue, Recorded, Spent, Tracked } from "./core.js";
@@ -95,24 +95,23 @@ const LONGEST_TIMER_MS = 3_600_000;
 const CATALOG_AGE_MS = 6 * 3_600_000;
 const CATALOG_TYPE = "application/vnd.deniable.catalog";
 
-const CHECK = "check the endpoint, the network, and the origins that the collector allows";
-const LATER = "it is sent again by itself";
-/** What helps where an upload did not end well. */
+const CHECK = "check the endpoint, key and network, and the origins that it allows";
+const LATER = "it is sent again";
+/** What helps where an upload did not end well, if it is not {@link CHECK}. */
 const ADVICE: { [outcome in Outcome]?: string } = {
-  "refused": "its reports will never be counted, and status().client.uploads.refused says why",
+  "refused": "it will never count: see status().client.uploads.refused",
   "too-large": "it goes in two parts",
-  "unreachable": CHECK,
-  "timed-out": CHECK,
-  "redirected": CHECK,
-  "not-a-collector": CHECK,
   "limited": LATER,
   "failed": LATER,
-  "key-refused": "check the key, and the origins that it is for",
 };
 
-/** Something that was called, to be done again on a state that another tab wrote, unless it was fleeting and its round is over. */
+/**
+ * Something that was called, to be done again on a state that another tab wrote. What is fleeting changes nothing that is stored, and
+ * is over with its round.
+ */
 interface Operation {
-  act: (core: Core) => unknown;
+  act: (core: Core, now: Moment) => unknown;
+  now: Moment;
   isFleeting: boolean;
 }
 
@@ -145,12 +144,13 @@ export class Client {
   #catalogState: Status["catalog"] = "none";
   #pending: Operation[] = [];
   #overflowed = 0;
-  #commit = -1;
+  #commit = 0;
   #wanted: boolean;
   #working: Promise<void> | undefined;
   #again = false;
   #talking: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #wakesAt = Infinity;
   #uploading = false;
   /** When to ask for the catalog, and how long to wait after the next failure. */
   #askAt = 0;
@@ -167,7 +167,7 @@ export class Client {
     this.#name = this.#options.name ?? this.#endpoint;
     this.#wanted = this.#consent() === "given";
     // A module that cannot be had is told of when it is needed.
-    Promise.resolve(this.#options.module).catch(() => {});
+    (this.#wanted ? this.#load() : Promise.resolve(this.#options.module)).catch(() => {});
     this.#starting = this.#begin();
     this.ready = this.#settle(false).then(() => this.status());
   }
@@ -192,28 +192,18 @@ export class Client {
 
   /** Takes an answer to a metric that the program answers by itself. */
   record(metric: string, answer: Answer): Recorded {
-    const now = moment();
-    let recorded: Recorded = "unfit";
-    try {
-      const [name, given] = [String(metric), Array.isArray(answer) ? [...answer] : answer];
-      recorded = this.#do((core) => core.record(name, given, now)) ?? "unknown";
-    } catch {
-      // What a page gives may throw when it is looked at.
-    }
-    this.#tell("record", metric, recorded);
-    return recorded;
+    const look = () => (Array.isArray(answer) ? [...answer] : answer);
+    return this.#take("record", metric, look, (core, name, given, now) => core.record(name, given, now));
   }
 
   /** Starts a timer, or starts it anew. The next event of that name gets the seconds that passed as its property `duration`. */
   startTimer(name: string): void {
-    const now = moment();
-    this.#do((core) => core.turn("start-timer", now, String(name)));
+    this.#do((core, now) => core.turn(Turn.StartTimer, now, String(name)));
   }
 
   /** Ends a timer: the seconds that passed, if it ran. */
   stopTimer(name: string): number | undefined {
-    const now = moment();
-    const seconds = this.#do((core) => core.stopTimer(String(name), now));
+    const seconds = this.#do((core, now) => core.stopTimer(String(name), now));
     return typeof seconds === "number" ? seconds : undefined;
   }
 
@@ -229,44 +219,36 @@ export class Client {
 
   /** The person agrees: from now on answers are kept and reported. */
   optIn(): Promise<void> {
-    const now = moment();
     this.#wanted = true;
-    this.#do((core) => core.turn("opt-in", now));
-    return this.#settle(true);
+    return this.#turn(Turn.OptIn);
   }
 
   /** The person does not agree, or no longer. Events, answers, what waits and the secret are erased; what was spent stays. */
   optOut(): Promise<void> {
-    const now = moment();
     this.#wanted = false;
     this.#pending = [];
-    this.#do((core) => core.turn("opt-out", now));
-    return this.#settle(true);
+    return this.#turn(Turn.OptOut);
   }
 
   /** Forgets the person, say because another one logs in. Consent stays as it is, and what was spent. */
   reset(): Promise<void> {
-    const now = moment();
-    this.#do((core) => core.turn("reset", now));
-    return this.#settle(true);
+    return this.#turn(Turn.Reset);
   }
 
   /** Lets all that waits leave as soon as it can, without its random delay. The time of sending then tells when. */
   async flush(): Promise<void> {
-    const now = moment();
-    this.#do((core) => core.turn("flush", now), true);
-    await this.#work(true);
+    await this.#turn(Turn.Flush);
     await this.#talk();
   }
 
   /** What would be said of each metric if its period ended now. */
   preview(): Preview[] {
-    return this.#ask((core) => core.preview(moment())) ?? [];
+    return this.#ask((core, now) => core.preview(now)) ?? [];
   }
 
   /** What this device has spent, and may spend. */
   ledger(): Ledger | undefined {
-    return this.#ask((core) => core.ledger(moment()));
+    return this.#ask((core, now) => core.ledger(now));
   }
 
   /** How the client is doing. */
@@ -286,7 +268,8 @@ export class Client {
 
   #consent(): Consent {
     const { consent = "pending", honourGlobalPrivacyControl = true } = this.#options;
-    return honourGlobalPrivacyControl && privacyControl() ? "withdrawn" : consent;
+    const { globalPrivacyControl } = (globalThis.navigator ?? {}) as { globalPrivacyControl?: boolean };
+    return honourGlobalPrivacyControl && globalPrivacyControl ? "withdrawn" : consent;
   }
 
   #tell(...said: unknown[]): void {
@@ -294,40 +277,50 @@ export class Client {
   }
 
   #tracked(kind: 0 | 1 | 2, name: string, properties: Properties): Tracked {
-    const now = moment();
-    let tracked: Tracked = "unknown";
-    try {
-      const [event, given] = [String(name), { ...properties }];
-      tracked = this.#do((core) => core.track(kind, event, given, now)) ?? tracked;
-    } catch {
-      // What a page gives may throw when it is looked at.
-    }
-    this.#tell(["track", "page", "identify"][kind], name, tracked);
-    return tracked;
+    return this.#take("track", name, () => ({ ...properties }), (core, event, given, now) => core.track(kind, event, given, now));
   }
 
-  /** Does something now, and again if another tab wrote before it became durable. */
-  #do<T>(act: (core: Core) => T, isFleeting = false): T | "queued" | "off" | undefined {
+  /** Takes what a page gives as it is now, for it may change later, or throw when it is looked at. */
+  #take<G, T>(what: string, name: string, look: () => G, act: (core: Core, name: string, given: G, now: Moment) => T) {
+    let taken: T | "queued" | "off" | "unknown" = "unknown";
+    try {
+      const [text, given] = [String(name), look()];
+      taken = this.#do((core, now) => act(core, text, given, now)) ?? taken;
+    } catch {
+      // It stays unknown.
+    }
+    this.#tell(what, name, taken);
+    return taken;
+  }
+
+  #turn(turn: Turn): Promise<void> {
+    this.#do((core, now) => core.turn(turn, now), true, turn === Turn.Flush);
+    return this.#settle(true);
+  }
+
+  /** Does something now, and again if another tab wrote before it became durable. What must not be dropped is always taken. */
+  #do<T>(act: (core: Core, now: Moment) => T, isTaken = false, isFleeting = false): T | "queued" | "off" | undefined {
     if (this.#off) return "off";
-    if (this.#pending.length >= MAX_PENDING) {
+    if (!isTaken && this.#pending.length >= MAX_PENDING) {
       this.#overflowed++;
       return "off";
     }
-    const done = this.#core ? this.#ask(act) : "queued";
+    const now = moment();
+    const done = this.#core ? this.#ask(act, now) : "queued";
     if (this.#off) return "off";
-    this.#pending.push({ act, isFleeting });
+    this.#pending.push({ act, now, isFleeting: isFleeting || done === "no-consent" });
     this.#wake(SOON_MS);
     return done;
   }
 
   /** Asks the module. Where it breaks, nothing is done any more. */
-  #ask<T>(question: (core: Core) => T): T | undefined {
+  #ask<T>(question: (core: Core, now: Moment) => T, now = moment()): T | undefined {
     if (!this.#core) return undefined;
     try {
-      return question(this.#core);
+      return question(this.#core, now);
     } catch (error) {
       if (error instanceof DeniableError) this.#fails(error.code, error.message);
-      else if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) this.#stop("broken", `the module broke (${error}); load the page anew, and please report it`);
+      else if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) this.#stop("broken", `the module broke (${error}): load the page anew, and report it`);
       // What a page gives may throw when it is looked at.
       else this.#fails("bad-argument", "an argument cannot be read");
       return undefined;
@@ -349,35 +342,18 @@ export class Client {
 
   async #begin(): Promise<void> {
     try {
-      await this.#openStorage();
-      this.#catalog = this.#options.catalog ?? (await this.#storage.read("catalog"));
-      if (this.#catalog) this.#catalogState = "kept";
-      this.#listen();
-    } catch (error) {
-      this.#stop("broken", String(error));
-    }
-  }
-
-  async #openStorage(): Promise<void> {
-    if (this.#options.storage) {
-      this.#storage = this.#options.storage;
-      return;
-    }
-    try {
-      this.#storage = await IndexedDbStorage.open(this.#name);
+      this.#storage = this.#options.storage ?? (await openIndexedDb(this.#name));
     } catch (error) {
       this.#fails("no-storage", `the browser keeps nothing for this page (${error}), so answers are gone with it`);
     }
+    const on = (event: string, act: () => void) => globalThis.addEventListener?.(event, act);
+    on("online", () => this.#wake((this.#askAt = 0)));
+    on("pagehide", () => this.#hide());
+    on("visibilitychange", () => (document.hidden ? this.#hide() : this.#wake(0)));
   }
 
-  #listen(): void {
-    const host = globalThis as Partial<Window> & typeof globalThis;
-    host.addEventListener?.("online", () => this.#wake((this.#askAt = 0)));
-    host.document?.addEventListener("visibilitychange", () => {
-      if (host.document?.visibilityState === "hidden") this.#hide();
-      else this.#wake(0);
-    });
-    host.addEventListener?.("pagehide", () => this.#hide());
+  #load(): Promise<WebAssembly.Module> {
+    return (this.#module ??= compile(this.#options.module ?? new URL("./client.wasm", import.meta.url)));
   }
 
   /**
@@ -386,13 +362,21 @@ export class Client {
    */
   #hide(): void {
     void this.#work(true);
-    const upload = this.#uploading ? undefined : this.#ask((core) => core.nextUpload(moment()));
+    const upload = this.#uploading ? undefined : this.#ask((core, now) => core.nextUpload(now));
     if (upload) void this.#deliver(upload);
   }
 
+  /** Works again after so long, unless it will sooner. */
   #wake(milliseconds: number): void {
+    const wait = Math.min(milliseconds, LONGEST_TIMER_MS);
+    const at = performance.now() + wait;
+    if (at >= this.#wakesAt) return;
+    this.#wakesAt = at;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#work(false), Math.min(Math.max(milliseconds, 0), LONGEST_TIMER_MS));
+    this.#timer = setTimeout(() => {
+      this.#wakesAt = Infinity;
+      void this.#work(false);
+    }, wait);
     (this.#timer as { unref?: () => void }).unref?.();
   }
 
@@ -418,6 +402,12 @@ export class Client {
   async #round(urgent: boolean): Promise<void> {
     try {
       await this.#starting;
+      if (this.#catalogState === "none") {
+        // Another tab may have kept one meanwhile.
+        const kept = this.#options.catalog ?? (await this.#storage.read("catalog"));
+        this.#catalog ??= kept;
+        if (this.#catalog) this.#catalogState = "kept";
+      }
       if (this.#catalog) await locked(this.#name, () => this.#write(urgent));
     } catch (error) {
       if (error instanceof DeniableError) return this.#stop(error.code, error.message);
@@ -445,7 +435,7 @@ export class Client {
     if (this.#asks() && Date.now() >= this.#askAt) await this.#renew();
     // If no other tab does.
     await locked(`${this.#name} upload`, async () => {
-      for (let upload; !this.#uploading && (upload = this.#ask((core) => core.nextUpload(moment()))); ) await this.#deliver(upload);
+      for (let upload; !this.#uploading && (upload = this.#ask((core, now) => core.nextUpload(now))); ) await this.#deliver(upload);
     }, { ifAvailable: true });
   }
 
@@ -459,12 +449,13 @@ export class Client {
   async #renew(): Promise<void> {
     this.#askAt = Date.now() + this.#retryMs;
     this.#retryMs = Math.min(2 * this.#retryMs, CATALOG_AGE_MS);
-    const [before, fetched] = [this.#catalog, await this.#fetchCatalog()];
+    const fetched = await this.#fetchCatalog();
     if (!fetched || this.#off) return;
+    const before = this.#catalog;
     this.#catalog = fetched;
-    const taken = this.#ask((core) => core.catalog(fetched, moment()));
-    if (taken === "unusable") this.#unusable();
-    else if (taken !== "unchanged") await this.#work(true);
+    const taken = this.#ask((core, now) => core.catalog(fetched, now));
+    if (taken === Taken.Unusable) this.#unusable();
+    else if (taken !== Taken.Unchanged) await this.#work(true);
     if (!this.#catalog) {
       this.#catalog = before;
       return;
@@ -477,63 +468,48 @@ export class Client {
   }
 
   #unusable(): void {
-    const { 4: format, length } = this.#catalog!;
     this.#catalog = undefined;
     this.#catalogState = "unusable";
-    this.#fails("bad-catalog", `a catalog of ${length} bytes and format ${format} cannot be used, so questions stay as they were: update the older of page and collector, and look at what stands between them`);
+    this.#fails("bad-catalog", BAD_CATALOG);
   }
 
   async #fetchCatalog(): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const key = this.#options.key ? `?key=${encodeURIComponent(this.#options.key)}` : "";
     try {
-      // The browser's own cache sends the ETag. A header of ours would make the collector be asked twice.
-      const answer = await fetch(this.#address(`/v1/catalog${key}`), {
-        headers: { accept: CATALOG_TYPE },
-        credentials: "omit",
-        cache: "no-cache",
-        referrerPolicy: "no-referrer",
-        signal: AbortSignal.timeout(UPLOAD_TIMEOUT_MS),
-      });
+      const answer = await this.#fetch(`/v1/catalog${key}`, { headers: { accept: CATALOG_TYPE } });
       const bytes = new Uint8Array(await answer.arrayBuffer());
       const isCatalog = answer.ok && bytes.length <= MAX_CATALOG_BYTES && String.fromCharCode(...bytes.subarray(0, 4)) === "dnct";
       if (isCatalog) return bytes;
-      this.#fails("no-catalog", `${this.#endpoint} answers ${answer.status} with no catalog: check the endpoint and the key`);
+      throw new Error(`answer ${answer.status}`);
     } catch (error) {
-      this.#fails("no-catalog", `${this.#endpoint} cannot be reached (${error}): ${CHECK}`);
+      this.#fails("no-catalog", `no catalog of ${this.#endpoint} (${error}): ${CHECK}`);
+      return undefined;
     }
-    return undefined;
   }
 
   /** Takes up what another tab wrote, and writes in its turn. */
   async #write(urgent: boolean): Promise<void> {
     for (;;) {
       if (!this.#core || (await this.#storage.commit()) !== this.#commit) await this.#open();
-      const applied = this.#pending.length;
-      const commit = this.#ask((core) => core.commit(urgent, moment()));
-      if (!commit) {
-        this.#pending = this.#pending.filter(({ isFleeting }, i) => i >= applied || !isFleeting);
+      const applied = new Set(this.#pending);
+      const state = this.#ask((core, now) => core.commit(urgent, now));
+      if (!state) {
+        this.#pending = this.#pending.filter((each) => !each.isFleeting || !applied.has(each));
         return;
       }
-      const error = await this.#save(commit);
-      if (error === "stale") continue;
-      this.#ask((core) => core.written(commit.number, error, moment()));
-      if (error) return;
-      this.#commit = commit.number;
-      this.#pending.splice(0, applied);
-      this.#tell("commit", commit.number);
+      let isDurable = false;
+      try {
+        isDurable = await this.#storage.save(state, this.#commit);
+        if (!isDurable) continue;
+      } catch (error) {
+        this.#storageFails(error);
+      }
+      this.#ask((core, now) => core.settle(state.commit, isDurable, now));
+      if (!isDurable) return;
+      this.#commit = state.commit;
+      this.#pending = this.#pending.filter((each) => !applied.has(each));
       if (this.#storage.kind === "indexeddb" && this.#persisted === undefined) this.#persist();
       return;
-    }
-  }
-
-  async #save(commit: { number: number; bytes: Uint8Array<ArrayBuffer> }): Promise<number | "stale"> {
-    try {
-      const saved = await this.#storage.save({ commit: commit.number, bytes: commit.bytes }, Math.max(this.#commit, 0));
-      return saved ? 0 : "stale";
-    } catch (error) {
-      const name = (error as { name?: string } | null)?.name;
-      this.#storageFails(error);
-      return name === "QuotaExceededError" ? 1 : name === "SecurityError" ? 2 : 3;
     }
   }
 
@@ -545,8 +521,7 @@ export class Client {
   /** Opens the state that is stored, and does again what is not in it. */
   async #open(): Promise<void> {
     const stored = await this.#storage.load();
-    this.#module ??= compile(this.#options.module ?? new URL("./client.wasm", import.meta.url));
-    const core = (this.#instance ??= new Core(await this.#module));
+    const core = (this.#instance ??= new Core(await this.#load()));
     const opening = {
       catalog: this.#catalog!,
       key: this.#options.key ?? "",
@@ -559,46 +534,42 @@ export class Client {
     try {
       core.open(opening, moment());
     } catch (error) {
-      const { code } = error as DeniableError;
+      const { code, message } = error as DeniableError;
       if (code === "bad-catalog" && !this.#options.catalog) return this.#unusable();
       if (code !== "unreadable-state") throw error;
       await this.#storage.keep("aside", opening.stored);
       core.open({ ...opening, keptAside: true }, moment());
-      this.#fails("unreadable-state", "the stored state could not be read; it was kept aside, and the client began anew");
+      this.#fails(code, message);
     }
     this.#core = core;
     this.#commit = stored?.commit ?? 0;
     // A wish for privacy that came after consent by default: what was kept until then goes. Nothing happens if nothing is.
-    if (core.status().consent === "withdrawn") core.turn("reset", moment());
-    for (const { act } of this.#pending) this.#ask(act);
+    if (core.status().consent === "withdrawn") core.turn(Turn.Reset, moment());
+    for (const { act, now } of this.#pending) this.#ask(act, now);
   }
 
   async #deliver(upload: Upload): Promise<void> {
     this.#uploading = true;
     const reply = await this.#post(upload);
     this.#uploading = false;
-    this.#finish(upload, reply);
-    await this.#work(true);
-  }
-
-  #finish(upload: Upload, reply: Reply): void {
-    const now = moment();
-    this.#do((core) => {
-      if (core.finishUpload(upload.id, reply, now) !== "unknown") return;
+    this.#do((core, now) => {
+      if (core.finishUpload(upload.id, reply, now)) return;
       // A state that another tab wrote does not know that this one sends, or has other batches since.
       const next = core.nextUpload(now);
-      if (next) core.finishUpload(next.id, isSame(next.id, upload.id) ? reply : UNANSWERED, now);
-    });
+      const isSame = next?.id.every((byte, i) => byte === upload.id[i]);
+      if (next) core.finishUpload(next.id, isSame ? reply : UNANSWERED, now);
+    }, true);
     const { last, refused } = this.#ask((core) => core.status().uploads) ?? {};
-    this.#tell(`sent ${upload.body.length} bytes: ${reply.status || "no answer"}, ${last}:`, ADVICE[last!] ?? refused);
+    this.#tell(`sent ${upload.body.length} bytes: ${reply.status || "no answer"}, ${last}:`, last === "delivered" ? refused : ADVICE[last!] ?? CHECK);
+    await this.#work(true);
   }
 
   async #post({ body }: Upload): Promise<Reply> {
     try {
       const answer = await this.#request(body);
-      const status = answer.type === "opaqueredirect" ? 302 : answer.status;
       const text = new Uint8Array(await answer.arrayBuffer());
-      return { status, retryAfter: answer.headers.get("retry-after") ?? "", body: text.subarray(0, MAX_ANSWER_BYTES) };
+      // A redirect is not followed, and its status not told.
+      return { status: answer.status || 302, retryAfter: answer.headers.get("retry-after") ?? "", body: text.subarray(0, MAX_ANSWER_BYTES) };
     } catch (error) {
       return (error as Error).name === "TimeoutError" ? { ...UNANSWERED, status: 1 } : UNANSWERED;
     }
@@ -606,16 +577,7 @@ export class Client {
 
   /** Posts bytes without a type, which needs no asking first, and lets them go on when the page closes. */
   async #request(body: Uint8Array<ArrayBuffer>): Promise<Response> {
-    const send = (keepalive: boolean) => fetch(this.#address("/v1/reports"), {
-      method: "POST",
-      body,
-      keepalive,
-      credentials: "omit",
-      redirect: "manual",
-      cache: "no-store",
-      referrerPolicy: "no-referrer",
-      signal: AbortSignal.timeout(UPLOAD_TIMEOUT_MS),
-    });
+    const send = (keepalive: boolean) => this.#fetch("/v1/reports", { method: "POST", body, keepalive, redirect: "manual" });
     try {
       return await send(true);
     } catch (error) {
@@ -625,8 +587,10 @@ export class Client {
     }
   }
 
-  #address(path: string): string {
-    return this.#endpoint + path;
+  /** Asks the collector. Neither cookie nor referrer goes along, and the browser's own cache sends the ETag. */
+  #fetch(path: string, more: RequestInit): Promise<Response> {
+    const signal = AbortSignal.timeout(UPLOAD_TIMEOUT_MS);
+    return fetch(this.#endpoint + path, { credentials: "omit", referrerPolicy: "no-referrer", cache: "no-cache", signal, ...more });
   }
 }
 
@@ -634,14 +598,6 @@ export class Client {
 function moment(): Moment {
   const at = Date.now();
   return [at, -new Date(at).getTimezoneOffset()];
-}
-
-function privacyControl(): boolean {
-  return (globalThis.navigator as { globalPrivacyControl?: boolean } | undefined)?.globalPrivacyControl === true;
-}
-
-function isSame(a: Uint8Array | undefined, b: Uint8Array): boolean {
-  return a !== undefined && a.every((byte, i) => byte === b[i]);
 }
 
 /** Holds a lock that the tabs of an origin share, where the host has locks. */

@@ -4,16 +4,48 @@
  * @module
  */
 
-import { badArgument, ENCODINGS, REFUSALS } from "./refusal.js";
 import { fields, randomBytes, sized, typed, whole } from "./host.js";
-import { Wire, type Source } from "./wire.js";
+import { BAD_KEY, badArgument, DeniableError, OUT_OF_RANGE, type Refusals } from "./refusal.js";
+import { compile, Wire, type Source } from "./wire.js";
 
 export { DeniableError, type DeniableErrorCode } from "./refusal.js";
 export type { Source } from "./wire.js";
 
 const RELEASE = 0, CHECK = 1, SEED = 2, ENCODER = 3, ENCODE = 4, BITS = 5, BATCH = 6;
 
-const wire = new Wire(REFUSALS);
+/** By the number that the module knows them by. */
+const ENCODINGS: readonly string[] = ["direct", "unary", "bloom"];
+
+const REFUSALS: Refusals = [
+  OUT_OF_RANGE,
+  ["no-probability", (of) => `${of.readNumber()} is not a probability: it must lie between 0 and 1`],
+  ["no-information", (of) => `${stage(of)} carry no information: P(1|0) must be below P(1|1); choose two different probabilities`],
+  ["no-stage", () => "there is no response stage, so nothing would be randomized: give a permanent or an instantaneous one"],
+  ["unprotected", (of) => `${of.readText()} would have no bound on its privacy loss: some bit is certain; keep P(1|0) above 0 and P(1|1) below 1`],
+  ["not-direct", (of) => {
+    const [given, bits] = [stage(of), of.readNumber()];
+    return `${given} do not fit the direct encoding of ${bits} values: P(1|1) + ${bits - 1} · P(1|0) must be 1 exactly, in steps of 2^-32`;
+  }],
+  ["bad-params", () => "these parameters cannot be"],
+  ["bad-metric-name", (of) => `${JSON.stringify(of.readText())} is no metric name: it must start with a lower-case letter, go on with lower-case letters, digits, '_', '-' or '.', and have at most 64 bytes`],
+  ["wrong-kind", (of) => `the ${ENCODINGS[of.readWhole()]} encoding does not take ${of.readText()}: direct takes a choice, unary a choice or a set of them, bloom a text`],
+  ["unknown-choice", (of) => `choice ${of.readNumber()} is not in the list, whose ${of.readNumber()} choices are counted from 0`],
+  ["too-many-choices", (of) => `a set of ${of.readNumber()} choices is over the limit of ${of.readNumber()}; raise \`hashes\`, or choose fewer`],
+  ["text-length", (of) => `a text of ${of.readNumber()} bytes cannot be a value: 1 to 4096 are allowed`],
+  ["bad-value", () => "this value cannot be encoded"],
+  ["empty-batch", () => "a batch must hold at least one section and each section at least one report"],
+  ["batch-too-large", (of) => `a batch of ${of.readNumber()} bytes is over the limit of 1048576; split it`],
+  BAD_KEY,
+  ["bad-batch", () => "these reports make no batch"],
+];
+
+let wire: Wire;
+
+/** Begins the arguments of a call. */
+function begin(): Wire {
+  if (!wire) throw new DeniableError("not-loaded", "nothing works before init: await init() first");
+  return wire.begin();
+}
 
 /**
  * Loads the encoder. Call it once, before anything else of this entry; further calls do nothing.
@@ -23,8 +55,8 @@ const wire = new Wire(REFUSALS);
  *
  * @throws {DeniableError} `cannot-load`
  */
-export function init(source: Source | Promise<Source> = new URL("./encoder.wasm", import.meta.url)): Promise<void> {
-  return wire.load(source);
+export async function init(source: Source | Promise<Source> = new URL("./encoder.wasm", import.meta.url)): Promise<void> {
+  initSync(await compile(source));
 }
 
 /**
@@ -33,11 +65,11 @@ export function init(source: Source | Promise<Source> = new URL("./encoder.wasm"
  * @throws {DeniableError} `cannot-load`
  */
 export function initSync(source: BufferSource | WebAssembly.Module): void {
-  wire.loadSync(source);
+  wire ??= new Wire(REFUSALS, source);
 }
 
 /** Gives back what the module keeps for an object that the page has dropped. */
-const dropped = new FinalizationRegistry<number>((place) => wire.begin().whole(place).call(RELEASE));
+const dropped = new FinalizationRegistry<number>((place) => begin().putWhole(place).call(RELEASE));
 
 /** How a value becomes bits: one of a few (`direct`), one or some of a list (`unary`), or an open text (`bloom`). */
 export type Encoding = "direct" | "unary" | "bloom";
@@ -100,7 +132,7 @@ export class Params {
    * @throws {DeniableError} for a value out of range, for stages that tell nothing, and for stages that protect nothing
    */
   constructor(init: ParamsInit) {
-    wire.begin();
+    begin();
     if (init instanceof Classic) writeClassic(init);
     else writeParams(init);
     this.#bytes = wire.soFar();
@@ -136,10 +168,10 @@ function writeParams(init: ParamsInit): void {
   if (encoding < 0) throw badArgument('encoding must be "direct", "unary" or "bloom"');
   writeShape(encoding, init.bits, init.hashes ?? 1, init.cohorts ?? 1);
   for (const stage of [init.permanent, init.instantaneous]) {
-    wire.whole(stage ? 1 : 0);
+    wire.putWhole(stage ? 1 : 0);
     if (stage) {
       fields(stage, "zero one");
-      wire.number(typed("zero", stage.zero, "number")).number(typed("one", stage.one, "number"));
+      wire.putNumber(typed("zero", stage.zero, "number")).putNumber(typed("one", stage.one, "number"));
     }
   }
 }
@@ -147,11 +179,11 @@ function writeParams(init: ParamsInit): void {
 function writeClassic({ init }: Classic): void {
   fields(init, "bits hashes cohorts f p q");
   writeShape(3, init.bits, init.hashes, init.cohorts);
-  wire.number(typed("f", init.f, "number")).number(typed("p", init.p, "number")).number(typed("q", init.q, "number"));
+  wire.putNumber(typed("f", init.f, "number")).putNumber(typed("p", init.p, "number")).putNumber(typed("q", init.q, "number"));
 }
 
 function writeShape(kind: number, bits: number, hashes: number, cohorts: number): void {
-  wire.whole(kind).whole(whole("bits", bits)).whole(whole("hashes", hashes)).whole(whole("cohorts", cohorts));
+  wire.putWhole(kind).putWhole(whole("bits", bits)).putWhole(whole("hashes", hashes)).putWhole(whole("cohorts", cohorts));
 }
 
 /**
@@ -197,7 +229,7 @@ export class Randomness {
   readonly place: number;
 
   private constructor(seed: Uint8Array) {
-    this.place = wire.begin().bytes(seed).call(SEED).readWhole();
+    this.place = begin().putBytes(seed).call(SEED).readWhole();
     dropped.register(this, this.place);
   }
 
@@ -231,8 +263,8 @@ export class Encoder {
    * @throws {DeniableError} `bad-metric-name` or `bad-argument`
    */
   constructor(metric: string, version: number, params: Params, secret: DeviceSecret) {
-    wire.begin().text((this.metric = typed("metric", metric, "string"))).whole((this.version = whole("version", version)));
-    this.#place = wire.bytes(secret.toBytes()).raw(Params.bytes(params)).call(ENCODER).readWhole();
+    begin().putText((this.metric = typed("metric", metric, "string"))).putWhole((this.version = whole("version", version)));
+    this.#place = wire.putBytes(secret.toBytes()).putRaw(Params.bytes(params)).call(ENCODER).readWhole();
     this.cohort = wire.readWhole();
     dropped.register(this, this.#place);
   }
@@ -244,7 +276,7 @@ export class Encoder {
    * @throws {DeniableError} `unknown-choice`, `wrong-kind` or `bad-argument`; no report is made then
    */
   encodeChoice(choice: number, epoch: number, randomness: Randomness): Report {
-    return this.#encode(epoch, randomness, 0, () => wire.whole(whole("choice", choice)));
+    return this.#encode(epoch, randomness, 0, () => wire.putWhole(whole("choice", choice)));
   }
 
   /**
@@ -254,8 +286,8 @@ export class Encoder {
    */
   encodeChoices(choices: readonly number[], epoch: number, randomness: Randomness): Report {
     return this.#encode(epoch, randomness, 1, () => {
-      wire.whole(choices.length);
-      choices.forEach((choice) => wire.whole(whole("choice", choice)));
+      wire.putWhole(choices.length);
+      choices.forEach((choice) => wire.putWhole(whole("choice", choice)));
     });
   }
 
@@ -265,11 +297,11 @@ export class Encoder {
    * @throws {DeniableError} `text-length`, `wrong-kind` or `bad-argument`; no report is made then
    */
   encodeText(value: string, epoch: number, randomness: Randomness): Report {
-    return this.#encode(epoch, randomness, 2, () => wire.text(typed("text", value, "string")));
+    return this.#encode(epoch, randomness, 2, () => wire.putText(typed("text", value, "string")));
   }
 
   #encode(epoch: number, randomness: Randomness, kind: number, write: () => void): Report {
-    wire.begin().whole(this.#place).whole(randomness.place).whole(whole("epoch", epoch)).whole(kind);
+    begin().putWhole(this.#place).putWhole(randomness.place).putWhole(whole("epoch", epoch)).putWhole(kind);
     write();
     return Report.of(this, epoch, wire.call(ENCODE).readWhole());
   }
@@ -301,7 +333,7 @@ export class Report {
 
   /** Its bits, eight in a byte: bit i in place i mod 8 of byte ⌊i/8⌋. */
   get bits(): Uint8Array<ArrayBuffer> {
-    return wire.begin().whole(Report.place(this)).call(BITS).readBytes();
+    return begin().putWhole(Report.place(this)).call(BITS).readBytes();
   }
 
   /** @internal */
@@ -331,7 +363,11 @@ export class Report {
  */
 export function writeBatch(reports: readonly Report[], key = "", id = randomBytes(16)): Uint8Array<ArrayBuffer> {
   reports.forEach(Report.place);
-  wire.begin().text(typed("key", key, "string")).bytes(sized("the id", id, 16)).whole(reports.length);
-  reports.forEach((report) => wire.whole(Report.take(report)));
+  begin().putText(typed("key", key, "string")).putBytes(sized("the id", id, 16)).putWhole(reports.length);
+  reports.forEach((report) => wire.putWhole(Report.take(report)));
   return wire.call(BATCH).readBytes();
+}
+
+function stage(of: Wire): string {
+  return `P(1|0) = ${of.readNumber()} and P(1|1) = ${of.readNumber()}`;
 }

@@ -10,10 +10,7 @@ export function randomBytes(size: number): Uint8Array<ArrayBuffer> {
   } catch {
     // Said below.
   }
-  throw new DeniableError(
-    "no-randomness",
-    "crypto.getRandomValues is missing here, or it failed, so nothing can be reported",
-  );
+  throw new DeniableError("no-randomness", "crypto.getRandomValues is missing or failed, so nothing can be reported");
 }
 
 /** A whole number from 0 to 2³² − 1; a number in JavaScript may be 0.5, NaN or 2⁵³. Narrower limits are the sdk's to know. */

@@ -53,83 +53,50 @@ export class MemoryStorage implements Storage {
 
 const KEPT = "kept";
 
-/** The origin's IndexedDB. All tabs that give one name share one state. */
-export class IndexedDbStorage implements Storage {
-  readonly kind = "indexeddb";
-  readonly #database: IDBDatabase;
-  readonly #name: string;
-
-  private constructor(database: IDBDatabase, name: string) {
-    this.#database = database;
-    this.#name = name;
-  }
-
-  /** Opens it, and tries whether it can be written, which a private window may refuse. */
-  static async open(name: string): Promise<IndexedDbStorage> {
-    const request = indexedDB.open("deniable", 1);
+/**
+ * Opens the origin's IndexedDB, and tries whether it can be written, which a private window may refuse. All tabs that give one name
+ * share one state.
+ */
+export async function openIndexedDb(name: string): Promise<Storage> {
+  const request = indexedDB.open("deniable", 1);
+  const database = await new Promise<IDBDatabase>((resolve, reject) => {
     request.onupgradeneeded = () => request.result.createObjectStore(KEPT);
-    const database = await done(request);
-    const storage = new IndexedDbStorage(database, name);
-    database.onversionchange = () => database.close();
-    await storage.#run("readwrite", (kept) => kept.put(true, storage.#key("tried")));
-    return storage;
-  }
-
-  async commit(): Promise<number> {
-    return ((await this.#get("commit")) as number | undefined) ?? 0;
-  }
-
-  async load(): Promise<Stored | undefined> {
-    return (await this.#get("state")) as Stored | undefined;
-  }
-
-  async save(state: Stored, before: number): Promise<boolean> {
-    const transaction = this.#database.transaction(KEPT, "readwrite", { durability: "strict" });
-    const kept = transaction.objectStore(KEPT);
-    const found = ((await done(kept.get(this.#key("commit")))) as number | undefined) ?? 0;
-    if (found !== before) {
-      transaction.abort();
-      return false;
-    }
-    kept.put(state, this.#key("state"));
-    kept.put(state.commit, this.#key("commit"));
-    await finished(transaction);
-    return true;
-  }
-
-  async read(name: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    return (await this.#get(name)) as Uint8Array<ArrayBuffer> | undefined;
-  }
-
-  keep(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    return this.#run("readwrite", (kept) => kept.put(bytes, this.#key(name)));
-  }
-
-  #get(what: string): Promise<unknown> {
-    return done(this.#database.transaction(KEPT, "readonly").objectStore(KEPT).get(this.#key(what)));
-  }
-
-  async #run(mode: IDBTransactionMode, act: (kept: IDBObjectStore) => unknown): Promise<void> {
-    const transaction = this.#database.transaction(KEPT, mode, { durability: "strict" });
-    act(transaction.objectStore(KEPT));
-    await finished(transaction);
-  }
-
-  #key(what: string): string {
-    return `${this.#name} ${what}`;
-  }
-}
-
-function done<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
-}
+  database.onversionchange = () => database.close();
 
-function finished(transaction: IDBTransaction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve();
+  const key = (what: string) => `${name} ${what}`;
+  /** Does something in a transaction, and waits until it is durable. */
+  const run = <T>(mode: IDBTransactionMode, act: (kept: IDBObjectStore) => IDBRequest) => new Promise<T>((resolve, reject) => {
+    const transaction = database.transaction(KEPT, mode, { durability: "strict" });
+    const request = act(transaction.objectStore(KEPT));
+    transaction.oncomplete = () => resolve(request.result);
     transaction.onabort = transaction.onerror = () => reject(transaction.error);
   });
+  const get = <T>(what: string) => run<T | undefined>("readonly", (kept) => kept.get(key(what)));
+  const put = (what: string, value: unknown) => run<void>("readwrite", (kept) => kept.put(value, key(what)));
+
+  await put("tried", true);
+  return {
+    kind: "indexeddb",
+    commit: async () => (await get<number>("commit")) ?? 0,
+    load: () => get("state"),
+    async save(state, before) {
+      let isSaved = false;
+      await run("readwrite", (kept) => {
+        const found = kept.get(key("commit"));
+        found.onsuccess = () => {
+          isSaved = (found.result ?? 0) === before;
+          if (!isSaved) return;
+          kept.put(state, key("state"));
+          kept.put(state.commit, key("commit"));
+        };
+        return found;
+      });
+      return isSaved;
+    },
+    read: get,
+    keep: put,
+  };
 }

@@ -1,6 +1,6 @@
 /* The package's side of `wasm/src/wire.rs`: values in, an operation, values out. */
 
-import { cannotLoad, notLoaded, refused, type Refusals } from "./refusal.js";
+import { cannotLoad, refused, type Refusals } from "./refusal.js";
 
 /** What a module exports. */
 interface Exports {
@@ -18,26 +18,18 @@ const fromUtf8 = new TextDecoder();
 /** The way into a module and out of it. Values are written one by one, then `call` makes them the arguments. */
 export class Wire {
   readonly #refusals: Refusals;
-  #exports?: Exports;
+  readonly #exports: Exports;
   #view = new DataView(new ArrayBuffer(0));
   #room = 0;
   #size = 0;
   #at = 0;
 
-  constructor(refusals: Refusals) {
+  /** Starts a module. */
+  constructor(refusals: Refusals, source: BufferSource | WebAssembly.Module) {
     this.#refusals = refusals;
-  }
-
-  /** Compiles and starts the module, once. */
-  async load(source: Source | Promise<Source>): Promise<void> {
-    const module = await compile(source);
-    this.#exports ??= started(module);
-  }
-
-  /** As `load`, where the bytes or the module are at hand. */
-  loadSync(source: BufferSource | WebAssembly.Module): void {
     try {
-      this.#exports ??= started(source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source));
+      const module = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source);
+      this.#exports = new WebAssembly.Instance(module).exports as unknown as Exports;
     } catch (cause) {
       throw cannotLoad(cause);
     }
@@ -49,37 +41,32 @@ export class Wire {
     return this.#ensure(4096);
   }
 
-  whole(number: number): this {
-    this.#ensure(4).#view.setUint32(this.#room + this.#at, number, true);
+  putWhole(number: number | boolean): this {
+    this.#ensure(4).#view.setUint32(this.#room + this.#at, number as number, true);
     this.#at += 4;
     return this;
   }
 
-  number(number: number): this {
+  putNumber(number: number): this {
     this.#ensure(8).#view.setFloat64(this.#room + this.#at, number, true);
     this.#at += 8;
     return this;
   }
 
-  bytes(bytes: Uint8Array): this {
-    return this.whole(bytes.length).raw(bytes);
+  putBytes(bytes: Uint8Array): this {
+    return this.putWhole(bytes.length).putRaw(bytes);
   }
 
   /** Bytes without their number: values that were written before. */
-  raw(bytes: Uint8Array): this {
+  putRaw(bytes: Uint8Array): this {
     this.#ensure(bytes.length);
     this.#bytes(this.#room + this.#at, bytes.length).set(bytes);
     this.#at += bytes.length;
     return this;
   }
 
-  text(text: string): this {
-    const most = 3 * text.length;
-    this.whole(0).#ensure(most);
-    const { written } = utf8.encodeInto(text, this.#bytes(this.#room + this.#at, most));
-    this.#view.setUint32(this.#room + this.#at - 4, written, true);
-    this.#at += written;
-    return this;
+  putText(text: string): this {
+    return this.putBytes(utf8.encode(text));
   }
 
   /** A copy of what was written since `begin`. */
@@ -89,11 +76,11 @@ export class Wire {
 
   /** Carries out an operation. What it answers is read from here on. */
   call(operation: number): this {
-    const at = this.#exports!.call(operation);
+    const at = this.#exports.call(operation);
     this.#look();
     this.#at = at + 1;
     const code = this.#view.getUint8(at);
-    if (code) throw refused(this.#refusals, code, this);
+    if (code) throw refused(this.#refusals, code - 1, this);
     return this;
   }
 
@@ -126,22 +113,17 @@ export class Wire {
 
   /** Memory that has grown is another buffer. */
   #look(): void {
-    const { buffer } = this.#exports!.memory;
+    const { buffer } = this.#exports.memory;
     if (this.#view.buffer !== buffer) this.#view = new DataView(buffer);
   }
 
   #ensure(size: number): this {
-    if (!this.#exports) throw notLoaded();
     if (this.#at + size > this.#size) {
       this.#room = this.#exports.room((this.#size = 2 * (this.#at + size)));
       this.#look();
     }
     return this;
   }
-}
-
-function started(module: WebAssembly.Module): Exports {
-  return new WebAssembly.Instance(module).exports as unknown as Exports;
 }
 
 /** Compiles a module, from wherever it is. */
