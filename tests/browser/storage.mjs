@@ -58,6 +58,33 @@ async function meet(endpoint) {
   return (await third.ready).client.consent;
 }
 
+/** The problem that a client tells of and the reports that are counted, while its storage is full and once it has room again. */
+async function recover(endpoint) {
+  const { start, MemoryStorage } = await import("/deniable/deniable.js");
+  const storage = new MemoryStorage();
+  let full = true;
+  const client = start({ endpoint, consent: "given", name: "full", storage: {
+    kind: "disk",
+    commit: () => storage.commit(),
+    load: () => storage.load(),
+    read: (name) => storage.read(name),
+    keep: (name, bytes) => storage.keep(name, bytes),
+    save(state, before) {
+      if (full) throw new DOMException("no room", "QuotaExceededError");
+      return storage.save(state, before);
+    },
+  } });
+  await client.ready;
+  client.record("choice", true);
+  const told = [];
+  for (full of [true, false]) {
+    await client.flush();
+    const { problem, client: { uploads } } = client.status();
+    told.push([problem?.code, uploads.counted]);
+  }
+  return told;
+}
+
 await test(async () => {
   const [server, address, context] = [await collector(), await pages(), await browser()];
   const options = { endpoint: server.address, consent: "given" };
@@ -77,5 +104,6 @@ await test(async () => {
   assert.deepEqual([anew.state, anew.client.begun, anew.problem.code], ["running", "anew", "unreadable-state"]);
 
   assert.equal(await page.evaluate(meet, server.address), "withdrawn", "a no outlives what another tab writes");
+  assert.deepEqual(await page.evaluate(recover, server.address), [["no-storage", 0], [undefined, 1]], "what is over is not told of");
   assert.deepEqual([...page.errors, ...other.errors], []);
 });

@@ -4,7 +4,8 @@ use deniable::{BatchError, EncodeError, MetricError, ParamsError, ProbabilityErr
 
 use crate::wire::Answer;
 
-/// Why there is no answer, as a number. `wasm/ts/refusal.ts` has the same list, with the codes and words that a page sees.
+/// Why there is no answer, as a number. `wasm/ts/encoder.ts` and `wasm/ts/core.ts` have the same list, with the codes and words that
+/// a page sees.
 #[derive(Clone, Copy)]
 pub(crate) enum Refusal {
     OutOfRange = 1,

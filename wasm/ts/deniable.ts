@@ -508,6 +508,7 @@ export class Client {
       if (!isDurable) return;
       this.#commit = state.commit;
       this.#pending = this.#pending.filter((each) => !applied.has(each));
+      if (this.#problem?.code === "no-storage" && this.#storage.kind !== "memory") this.#problem = undefined;
       if (this.#storage.kind === "indexeddb" && this.#persisted === undefined) this.#persist();
       return;
     }
