@@ -39,7 +39,10 @@ await test(async () => {
   const preview = await page.evaluate(() => window.deniable.preview());
   assert.equal(preview.find((each) => each.metric === "first_screen").answer, "cart");
 
+  // A yes that is known already is not said again over the no of another tab.
+  await tab.evaluate(async () => (await window.deniable.flush(), await window.deniable.optIn()));
   await page.evaluate(() => window.deniable.optOut());
+  assert.equal(await tab.evaluate(async () => (await window.deniable.flush(), window.deniable.record("choice", true))), "no-consent");
   await until(page, (s) => s.pending === 0 && s.client.consent === "withdrawn", "opting out");
   await page.reload();
   await start(page, { endpoint: server.address, consent: "given" });

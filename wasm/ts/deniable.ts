@@ -494,7 +494,9 @@ export class Client {
       const applied = new Set(this.#pending);
       const state = this.#ask((core, now) => core.commit(urgent, now));
       if (!state) {
-        this.#pending = this.#pending.filter((each) => !each.isFleeting || !applied.has(each));
+        // In an urgent round there is nothing to be written: what was done changed nothing, and is not done again over what another
+        // tab writes later, such as a no after a yes that was known.
+        this.#pending = this.#pending.filter((each) => !(urgent || each.isFleeting) || !applied.has(each));
         return;
       }
       let isDurable = false;
