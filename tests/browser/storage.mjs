@@ -58,6 +58,35 @@ async function meet(endpoint) {
   return (await third.ready).client.consent;
 }
 
+/** The person says no while a client writes and another call waits to be written: what is stored when the promise resolves. */
+async function crowd(endpoint) {
+  const { start, MemoryStorage } = await import("/deniable/deniable.js");
+  const storage = new MemoryStorage();
+  const options = { endpoint, consent: "given", delaySeconds: 0 };
+  let writes;
+  const client = start({ ...options, name: "crowd", storage: {
+    kind: "slow",
+    commit: () => storage.commit(),
+    load: () => storage.load(),
+    read: (name) => storage.read(name),
+    keep: (name, bytes) => storage.keep(name, bytes),
+    async save(state, before) {
+      writes?.();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return storage.save(state, before);
+    },
+  } });
+  await client.ready;
+  const writing = new Promise((resolve) => (writes = resolve));
+  client.record("choice", true);
+  void client.flush();
+  await writing;
+  void client.reset();
+  await client.optOut();
+  const next = start({ ...options, name: "next", storage });
+  return (await next.ready).client.consent;
+}
+
 /** The problem that a client tells of and the reports that are counted, while its storage is full and once it has room again. */
 async function recover(endpoint) {
   const { start, MemoryStorage } = await import("/deniable/deniable.js");
@@ -104,6 +133,7 @@ await test(async () => {
   assert.deepEqual([anew.state, anew.client.begun, anew.problem.code], ["running", "anew", "unreadable-state"]);
 
   assert.equal(await page.evaluate(meet, server.address), "withdrawn", "a no outlives what another tab writes");
+  assert.equal(await page.evaluate(crowd, server.address), "withdrawn", "a no is durable when its promise resolves");
   assert.deepEqual(await page.evaluate(recover, server.address), [["no-storage", 0], [undefined, 1]], "what is over is not told of");
   assert.deepEqual([...page.errors, ...other.errors], []);
 });

@@ -392,8 +392,10 @@ export class Client {
     if (this.#working) {
       this.#again ||= urgent;
       await this.#working;
-      if (!this.#again) return;
+      // Whoever waited first does it for all.
+      if (!this.#again) return this.#working;
       this.#again = false;
+      urgent = true;
     }
     this.#working ??= this.#round(urgent).finally(() => (this.#working = undefined));
     return this.#working;
