@@ -83,6 +83,18 @@ await test(async () => {
     return [calls, window.deniable.status().pending];
   });
   assert.ok(pending < calls / 2, `${pending} of ${calls} calls wait still`);
+  // Calls that change nothing do not fill the list for those that do.
+  const idle = await open(context, address, { endpoint: server.address, consent: "given", name: "idle" });
+  const last = await idle.evaluate(async () => {
+    await window.deniable.flush();
+    for (let i = 0; i < 3000; i++) {
+      if (i % 600 === 0) await new Promise((resolve) => setTimeout(resolve, 500));
+      if (i % 2) window.deniable.startTimer("idle");
+      else window.deniable.record("no name", true);
+    }
+    return window.deniable.track("opened");
+  });
+  assert.equal(last, "taken");
   // Settings that would take protection away are refused.
   for (const [setting, line] of [[{ delaySeconds: -1 }, /delaySeconds is -1/], [{ delaySeconds: NaN }, /delaySeconds is NaN/], [{ consent: "yes" }, /consent must be/]]) {
     const wrong = await open(context, address, { endpoint: server.address, ...setting });

@@ -410,7 +410,9 @@ export class Client {
         this.#catalog ??= kept;
         if (this.#catalog) this.#catalogState = "kept";
       }
-      if (this.#catalog) await locked(this.#name, () => this.#write(urgent));
+      // What changed nothing is never due by itself, and would fill the list.
+      const isUrgent = urgent || this.#pending.length >= MAX_PENDING / 2;
+      if (this.#catalog) await locked(this.#name, () => this.#write(isUrgent));
     } catch (error) {
       if (error instanceof DeniableError) return this.#stop(error.code, error.message);
       this.#storageFails(error);
