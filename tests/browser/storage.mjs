@@ -114,14 +114,38 @@ async function recover(endpoint) {
   return told;
 }
 
+/** A frame without an origin, where neither storage nor locks are allowed, which tells the page around it how it fares. */
+const FRAME = (endpoint) => `<!doctype html><script type="module">
+  import { start } from "/deniable/deniable.js";
+  const client = start({ endpoint: "${endpoint}", consent: "given", delaySeconds: 0 });
+  await client.ready;
+  client.record("choice", true);
+  await client.flush();
+  const status = client.status();
+  parent.postMessage([status.state, status.storage, status.client?.uploads.counted], "*");
+</script>`;
+
+/** Opens a frame, and waits for what it tells. */
+function frame() {
+  const frame = Object.assign(document.createElement("iframe"), { sandbox: "allow-scripts", src: "/frame.html" });
+  return new Promise((resolve) => {
+    addEventListener("message", ({ data }) => resolve(data), { once: true });
+    document.body.append(frame);
+  });
+}
+
 await test(async () => {
-  const [server, address, context] = [await collector(), await pages(), await browser()];
+  const [server, context] = [await collector(), await browser()];
+  const special = { "/frame.html": (_, answer) => answer.writeHead(200, { "content-type": "text/html" }).end(FRAME(server.address)) };
+  const address = await pages({ special, headers: { "access-control-allow-origin": "*" } });
   const options = { endpoint: server.address, consent: "given" };
   const page = await open(context, address, options, refuseStorage);
   const found = await status(page);
   assert.deepEqual([found.state, found.storage, found.problem.code], ["running", "memory", "no-storage"]);
   await page.evaluate(async () => (window.deniable.record("choice", true), await window.deniable.flush()));
   await until(page, (s) => s.client.uploads.counted === 1, "sending from memory");
+
+  assert.deepEqual(await page.evaluate(frame), ["running", "memory", 1], "a frame without an origin");
 
   const other = await open(context, address, options);
   await other.evaluate(async () => (window.deniable.record("choice", true), await window.deniable.flush()));

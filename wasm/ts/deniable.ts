@@ -412,7 +412,7 @@ export class Client {
       }
       // What changed nothing is never due by itself, and would fill the list.
       const isUrgent = urgent || this.#pending.length >= MAX_PENDING / 2;
-      if (this.#catalog) await locked(this.#name, () => this.#write(isUrgent));
+      if (this.#catalog) await this.#locked(this.#name, () => this.#write(isUrgent));
     } catch (error) {
       if (error instanceof DeniableError) return this.#stop(error.code, error.message);
       this.#storageFails(error);
@@ -423,6 +423,15 @@ export class Client {
     const due = this.#ask((core) => core.wakeAt()) ?? Infinity;
     const next = Math.min(due, this.#asks() ? this.#askAt : Infinity);
     if (next < Infinity) this.#wake(Math.max(next - Date.now(), SOONEST_MS));
+  }
+
+  /** Holds a lock that the tabs of an origin share, where they share a state. A page that may keep nothing may have no lock either. */
+  async #locked(name: string, act: () => Promise<void>, options: LockOptions = {}): Promise<void> {
+    const locks = this.#storage.kind === "memory" ? undefined : globalThis.navigator?.locks;
+    if (!locks) return act();
+    await locks.request(`deniable ${name}`, options, async (lock) => {
+      if (lock) await act();
+    });
   }
 
   #storageFails(error: unknown): void {
@@ -438,7 +447,7 @@ export class Client {
   async #exchange(): Promise<void> {
     if (this.#asks() && Date.now() >= this.#askAt) await this.#renew();
     // If no other tab does.
-    await locked(`${this.#name} upload`, async () => {
+    await this.#locked(`${this.#name} upload`, async () => {
       for (let upload; !this.#uploading && (upload = this.#ask((core, now) => core.nextUpload(now))); ) await this.#deliver(upload);
     }, { ifAvailable: true });
   }
@@ -605,13 +614,4 @@ export class Client {
 function moment(): Moment {
   const at = Date.now();
   return [at, -new Date(at).getTimezoneOffset()];
-}
-
-/** Holds a lock that the tabs of an origin share, where the host has locks. */
-async function locked(name: string, act: () => Promise<void>, options: LockOptions = {}): Promise<void> {
-  const locks = globalThis.navigator?.locks;
-  if (!locks) return act();
-  await locks.request(`deniable ${name}`, options, async (lock) => {
-    if (lock) await act();
-  });
 }
