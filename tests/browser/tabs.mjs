@@ -20,6 +20,18 @@ await test(async () => {
   const counted = await until(tabs[1], (s) => s.client.uploads.counted === 10, "counting ten");
   assert.equal(counted.storage, "indexeddb");
 
+  // A timer of one tab runs on whatever the other writes, and ends when that one forgets the person.
+  const write = (tab) => tab.evaluate(async () => (window.deniable.track("opened"), await window.deniable.flush()));
+  const stop = (tab) => tab.evaluate(() => window.deniable.stopTimer("stay"));
+  for (const [act, kind] of [["flush", "number"], ["reset", "undefined"]]) {
+    await tabs[0].evaluate(() => window.deniable.startTimer("stay"));
+    await write(tabs[0]);
+    await tabs[1].evaluate((act) => window.deniable[act](), act);
+    await write(tabs[1]);
+    await write(tabs[0]);
+    assert.equal(typeof (await stop(tabs[0])), kind, act);
+  }
+
   await tabs[0].reload();
   await start(tabs[0], options);
   assert.equal((await status(tabs[0])).client.begun, "restored");

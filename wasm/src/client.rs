@@ -72,7 +72,13 @@ impl Client {
             Core::open(registry, options, stored, &mut drawn, now)
         };
         match opened {
-            Ok(core) => self.core = Some(core),
+            Ok(mut core) => {
+                // What another tab wrote knows nothing of this page's timers.
+                if let Some(before) = &mut self.core {
+                    core.take_timers(before);
+                }
+                self.core = Some(core);
+            }
             Err(OpenError::Unreadable { error: StateError::Newer { .. }, .. }) => {
                 to.refuse(Refusal::NewerState);
             }

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 
 use super::super::ledger::{Budget, Cap};
 use super::super::options::Consent;
@@ -176,6 +177,14 @@ impl Core {
     pub fn start_timer(&mut self, name: &str, now: Moment) {
         if self.consent() == Consent::Given {
             self.timers.start(name, now.at);
+        }
+    }
+
+    /// Goes on with the timers of a client whose place this one takes, if both are of one secret: between an erasure and what was
+    /// before it no time is measured.
+    pub fn take_timers(&mut self, before: &mut Self) {
+        if self.secret == before.secret {
+            self.timers = mem::take(&mut before.timers);
         }
     }
 

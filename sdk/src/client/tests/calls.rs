@@ -173,6 +173,23 @@ fn a_timer_gives_its_seconds_to_the_event_of_its_name_or_to_a_metric() {
 }
 
 #[test]
+fn timers_go_on_in_a_client_of_the_same_secret_alone() {
+    let mut before = core();
+    before.track("saved", &[], at(0));
+    let stored = before.commit(at(0), true).unwrap();
+    before.start_timer("work", at(1000));
+    let restore = || Core::open(registry(), options(), Some(&stored.bytes), &mut host(), at(2000)).unwrap();
+    let mut after = restore();
+    after.take_timers(&mut before);
+    assert_eq!(after.stop_timer("work", at(3000)), Some(2.0));
+    before.start_timer("work", at(1000));
+    let mut erased = restore();
+    erased.reset(at(2000));
+    erased.take_timers(&mut before);
+    assert_eq!(erased.stop_timer("work", at(3000)), None);
+}
+
+#[test]
 fn a_preview_shows_the_true_answer_the_others_and_the_odds() {
     let mut core = core();
     core.track("saved", &[], at(1));
