@@ -110,14 +110,15 @@ await test(async () => {
     assert.deepEqual(await first.evaluate(kept, { key: `first ${what} catalog` }), [...ours], what);
   }
 
-  // Kept, and damaged there, while the collector cannot be had: nothing is lost meanwhile.
+  // Kept, and damaged there, while the collector cannot be had: nothing is lost meanwhile, and who said yes need not say it again.
   stranger.offer = undefined;
-  const page = await opened("kept");
+  const page = await opened("kept", { consent: "pending" });
+  await page.evaluate(() => window.deniable.optIn());
   await record(page);
   await page.evaluate(kept, { key: "kept catalog", at: 4, byte: 99 });
   stranger.offer = () => [0];
   await page.reload();
-  await start(page, { ...options, name: "kept" });
+  await start(page, { ...options, name: "kept", consent: "pending" });
   assert.equal((await status(page)).state, "waiting");
   assert.equal(await record(page), "queued");
   stranger.offer = undefined;

@@ -58,6 +58,21 @@ await test(async () => {
   assert.equal(asked().length, before, "a wish for privacy is a no");
   await wish.evaluate(() => window.deniable.optIn());
   await until(wish, (s) => s.client?.consent === "given", "opting in in spite of it");
+  // A no holds even if it came before the first catalog.
+  const early = { endpoint: server.address, name: "early", consent: "given" };
+  await context.route("**/v1/catalog", (route) => route.abort());
+  const first = await open(context, address, early);
+  assert.equal((await status(first)).state, "waiting");
+  await first.evaluate(() => window.deniable.optOut());
+  await context.unroute("**/v1/catalog");
+  const heard = asked().length;
+  await first.reload();
+  await start(first, early);
+  await first.waitForTimeout(300);
+  assert.equal(asked().length, heard, "nobody is asked after a no");
+  await first.evaluate(() => (window.deniable.record("choice", true), window.deniable.optIn()));
+  const { client } = await until(first, (s) => s.client?.consent === "given", "opting in after all");
+  assert.equal(client.refusals.noConsent, 1, "what was said before stays unsaid");
   assert.deepEqual(requests.filter((request) => request.startsWith("OPTIONS")), [], "nothing was asked twice");
   assert.equal(await page.evaluate(() => document.cookie), "");
   assert.deepEqual([...page.errors, ...wish.errors], []);

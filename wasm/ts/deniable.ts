@@ -145,7 +145,9 @@ export class Client {
   #pending: Operation[] = [];
   #overflowed = 0;
   #commit = 0;
-  #wanted: boolean;
+  /** What the person said before this page, and to it. The first catalog may come long after, and the state with it. */
+  #saidBefore: Consent | undefined;
+  #said: Consent | undefined;
   #working: Promise<void> | undefined;
   #again = false;
   #talking: Promise<void> | undefined;
@@ -165,9 +167,8 @@ export class Client {
     this.#options = { ...options };
     this.#endpoint = String(this.#options.endpoint).replace(/\/+$/, "");
     this.#name = this.#options.name ?? this.#endpoint;
-    this.#wanted = this.#consent() === "given";
     // A module that cannot be had is told of when it is needed.
-    (this.#wanted ? this.#load() : Promise.resolve(this.#options.module)).catch(() => {});
+    (this.#isWanted() ? this.#load() : Promise.resolve(this.#options.module)).catch(() => {});
     this.#starting = this.#begin();
     this.ready = this.#settle(false).then(() => this.status());
   }
@@ -219,15 +220,13 @@ export class Client {
 
   /** The person agrees: from now on answers are kept and reported. */
   optIn(): Promise<void> {
-    this.#wanted = true;
-    return this.#turn(Turn.OptIn);
+    return this.#decide("given", Turn.OptIn);
   }
 
   /** The person does not agree, or no longer. Events, answers, what waits and the secret are erased; what was spent stays. */
   optOut(): Promise<void> {
-    this.#wanted = false;
     this.#pending = [];
-    return this.#turn(Turn.OptOut);
+    return this.#decide("withdrawn", Turn.OptOut);
   }
 
   /** Forgets the person, say because another one logs in. Consent stays as it is, and what was spent. */
@@ -269,7 +268,24 @@ export class Client {
   #consent(): Consent {
     const { consent = "pending", honourGlobalPrivacyControl = true } = this.#options;
     const { globalPrivacyControl } = (globalThis.navigator ?? {}) as { globalPrivacyControl?: boolean };
-    return honourGlobalPrivacyControl && globalPrivacyControl ? "withdrawn" : consent;
+    return this.#saidBefore ?? (honourGlobalPrivacyControl && globalPrivacyControl ? "withdrawn" : consent);
+  }
+
+  #isWanted(): boolean {
+    return (this.#said ?? this.#consent()) === "given";
+  }
+
+  /** Keeps what the person said beside the state, which may not be there before the first catalog. */
+  async #decide(said: Consent, turn: Turn): Promise<void> {
+    this.#said = said;
+    const turned = this.#turn(turn);
+    await this.#starting;
+    try {
+      await this.#storage.keep("consent", Uint8Array.of(said === "given" ? 1 : 0));
+    } catch (error) {
+      this.#storageFails(error);
+    }
+    await turned;
   }
 
   #tell(...said: unknown[]): void {
@@ -345,6 +361,12 @@ export class Client {
       this.#storage = this.#options.storage ?? (await openIndexedDb(this.#name));
     } catch (error) {
       this.#fails("no-storage", `the browser keeps nothing for this page (${error}), so answers are gone with it`);
+    }
+    try {
+      const said = await this.#storage.read("consent");
+      if (said) this.#saidBefore = said[0] ? "given" : "withdrawn";
+    } catch (error) {
+      this.#storageFails(error);
     }
     const on = (event: string, act: () => void) => globalThis.addEventListener?.(event, act);
     on("online", () => this.#wake((this.#askAt = 0)));
@@ -454,7 +476,7 @@ export class Client {
 
   /** Whether the collector is asked for its catalog: not before there is consent. */
   #asks(): boolean {
-    const agrees = this.#core ? this.#ask((core) => core.status().consent) === "given" : this.#wanted;
+    const agrees = this.#core ? this.#ask((core) => core.status().consent) === "given" : this.#isWanted();
     return agrees && !this.#off && !this.#options.catalog;
   }
 

@@ -17,9 +17,9 @@ export interface Storage {
   /** Puts a state in the place of that of the commit `before`, durably and in one step; false, and nothing done, if another one is there. */
   save(state: Stored, before: number): Promise<boolean>;
   /** Reads what was kept beside the state. */
-  read(name: "catalog" | "aside"): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  read(name: "catalog" | "aside" | "consent"): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /** Keeps something beside the state. */
-  keep(name: "catalog" | "aside", bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  keep(name: "catalog" | "aside" | "consent", bytes: Uint8Array<ArrayBuffer>): Promise<void>;
 }
 
 /** A place that is gone when the page is. */
