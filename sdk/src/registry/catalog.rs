@@ -77,8 +77,9 @@ impl Registry {
             cell.bytes = bound::of_cell(&cell.reduction, text);
         }
         let done = bound::for_done(bound::of_once(&self.metrics));
-        let bytes: usize = self.cells.iter().map(|cell| cell.bytes).sum();
-        (bound::FIXED_BYTES + done + bytes <= MAX_STATE_BYTES).then_some(())
+        // A page has sizes of 32 bits, which the cells of a large catalog could pass.
+        let bytes: u64 = self.cells.iter().map(|cell| cell.bytes as u64).sum();
+        ((bound::FIXED_BYTES + done) as u64 + bytes <= MAX_STATE_BYTES as u64).then_some(())
     }
 
     fn is_sound(&self) -> bool {
