@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads so many values, unless one fails.
-    fn times(&mut self, count: usize, read: &mut dyn FnMut(&mut Self)) {
+    pub(crate) fn times(&mut self, count: usize, read: &mut dyn FnMut(&mut Self)) {
         for _ in 0..count {
             if self.failed {
                 break;

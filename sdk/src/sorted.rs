@@ -70,10 +70,10 @@ impl<K: Binary + Ord, V: Binary> Binary for Sorted<K, V> {
     }
 }
 
-/// The places of names in the order of the names; of equal ones the later first.
+/// The places of the first 65,535 names in the order of the names; of equal ones the later first.
 pub(crate) fn by_name(names: &[String]) -> Vec<u16> {
     let mut sorted: Vec<u16> = Vec::with_capacity(names.len());
-    for (place, name) in (0..).zip(names) {
+    for (place, name) in (0..u16::MAX).zip(names) {
         let before = sorted.partition_point(|other| names[usize::from(*other)] < *name);
         sorted.insert(before, place);
     }

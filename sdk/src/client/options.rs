@@ -75,7 +75,7 @@ pub struct OptionsError {
 }
 
 /// Whether the person has agreed that answers are kept and reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
     /// Nobody was asked yet. Nothing is kept and nothing reported.
     Pending,

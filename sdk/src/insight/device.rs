@@ -12,7 +12,7 @@ use super::{Answered, Counters, Event, MAX_TEXT_BYTES, Property};
 use crate::calendar::{Day, Moment};
 use crate::identity::DeviceSecret;
 use crate::metric::MetricId;
-use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, Plan, Registry, Window};
+use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, OTHER, Plan, Registry, Window};
 
 /// The most epochs of one kind that are answered after a long sleep, beside the one that was open.
 const MAX_CAUGHT_UP: usize = 30;
@@ -429,7 +429,7 @@ pub(super) fn properties<'a>(
             }
             (registry::Property::Labels(_), Property::Text(text)) => {
                 let listed = plan.label(place, text);
-                counters.other_labels += u64::from(listed.is_none());
+                counters.other_labels += u64::from(listed.is_none() && text != OTHER);
                 Some(Got::Label(listed.unwrap_or_else(|| plan.other(place))))
             }
             _ => None,

@@ -15,14 +15,14 @@ use crate::calendar::{Day, Timestamp};
 use crate::registry::EventPlan;
 
 /// Events in the order in which they came, within [`MAX_KEPT_BYTES`] as they are stored.
-#[derive(Default, PartialEq)]
+#[derive(Default)]
 pub(super) struct Kept {
     events: VecDeque<KeptEvent>,
     /// The bytes of all events.
     bytes: usize,
 }
 
-#[derive(PartialEq, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 struct KeptEvent {
     at: Timestamp,
     day: Day,
@@ -31,7 +31,7 @@ struct KeptEvent {
     properties: Vec<(String, KeptProperty)>,
 }
 
-#[derive(PartialEq, Zeroize)]
+#[derive(Zeroize)]
 enum KeptProperty {
     Flag(bool),
     Number(f64),

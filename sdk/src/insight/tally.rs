@@ -28,7 +28,7 @@ pub(super) enum Got<'a> {
 }
 
 /// A property that is kept.
-#[derive(PartialEq, Zeroize)]
+#[derive(Zeroize)]
 pub(super) enum Held {
     Flag(bool),
     Number(f64),
@@ -50,7 +50,7 @@ impl From<Got<'_>> for Held {
 }
 
 /// What a cell remembers. It is overwritten when it is dropped.
-#[derive(PartialEq, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub(super) enum Tally {
     Empty,
     Seen,

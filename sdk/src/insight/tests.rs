@@ -168,6 +168,9 @@ fn what_is_unknown_or_does_not_fit_is_counted_and_dropped() {
     let c = *device.counters();
     assert_eq!((c.unknown_events, c.unneeded_events, c.unknown_properties, c.unfit_properties), (1, 1, 1, 3));
     assert_eq!((c.other_labels, c.from_future, c.before_install), (1, 1, 1));
+    // What says `other` itself did not become it.
+    device.track(&Event { properties: &[("l", Property::Text("other"))], ..SEEN }, at(HOUR));
+    assert_eq!(device.counters().other_labels, 1);
     let answers = device.advance(at(DAY));
     assert_eq!(answers[0].given, Given::Choice(2));
     let label = &device.registry().metric(&answers[0].metric).unwrap().labels()[2];

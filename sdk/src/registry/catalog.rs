@@ -77,8 +77,9 @@ impl Registry {
             cell.bytes = bound::of_cell(&cell.reduction, text);
         }
         let done = bound::for_done(bound::of_once(&self.metrics));
-        let bytes: usize = self.cells.iter().map(|cell| cell.bytes).sum();
-        (bound::FIXED_BYTES + done + bytes <= MAX_STATE_BYTES).then_some(())
+        // A page has sizes of 32 bits, which the cells of a large catalog could pass.
+        let bytes: u64 = self.cells.iter().map(|cell| cell.bytes as u64).sum();
+        ((bound::FIXED_BYTES + done) as u64 + bytes <= MAX_STATE_BYTES as u64).then_some(())
     }
 
     fn is_sound(&self) -> bool {
@@ -188,7 +189,7 @@ impl Binary for Test {
     }
 
     fn read(from: &mut Reader<'_>) -> Self {
-        let mut left = from.number();
+        let mut left = from.count();
         let test = Self::read_each(from, &mut left, MAX_DEPTH);
         from.or_fail((left == 0).then_some(test), Self::All(Vec::new()))
     }
@@ -234,7 +235,7 @@ impl Test {
     }
 
     /// Takes up a condition and those in it, of the `left` that there are, which lie no deeper than `depth`.
-    fn read_each(from: &mut Reader<'_>, left: &mut u64, depth: usize) -> Self {
+    fn read_each(from: &mut Reader<'_>, left: &mut usize, depth: usize) -> Self {
         let next = left.checked_sub(1).filter(|_| depth > 0);
         *left = from.or_fail(next, 0);
         let kind = from.number();
@@ -244,9 +245,10 @@ impl Test {
             5 => Self::Installed { from: Binary::read(from), until: Binary::read(from) },
             _ => {
                 let mut within = Vec::new();
-                for _ in 0..from.up_to(*left) {
+                let count = from.up_to(*left as u64) as usize;
+                from.times(count, &mut |from| {
                     within.push(Self::read_each(from, left, depth.saturating_sub(1)));
-                }
+                });
                 match kind {
                     0 => Self::All(within),
                     1 => Self::Any(within),
@@ -395,6 +397,15 @@ mod tests {
         };
         assert!(read(MAX_DEPTH - 1));
         assert!(!read(MAX_DEPTH));
+    }
+
+    /// A condition that claims more within it than there are bytes, which would fill all memory were it believed.
+    #[test]
+    fn conditions_that_are_not_there_are_not_awaited() {
+        let mut bytes = Vec::new();
+        let mut to = Writer::new(&mut bytes);
+        [1 << 40, 0, 1 << 39].into_iter().for_each(|number| to.number(number));
+        assert!(binary::read::<Test>(&bytes).is_none());
     }
 
     #[test]

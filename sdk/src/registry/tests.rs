@@ -263,6 +263,14 @@ fn a_catalog_gives_the_same_registry_and_damage_is_noticed() {
 }
 
 #[test]
+fn more_labels_than_there_are_places_are_a_fault() {
+    let labels: Vec<String> = (0..70_000).map(|label| label.to_string()).collect();
+    let declared = with("/events/opened/properties/screen", json!({ "labels": labels }));
+    let faults = registry(declared).unwrap_err().to_string();
+    assert!(faults.contains("70001"), "{}", &faults[..1000.min(faults.len())]);
+}
+
+#[test]
 fn a_change_of_meaning_wants_a_new_version() {
     let before = registry(sound()).unwrap();
     let after = |pointer: &str, value| registry(with(pointer, value)).unwrap();
