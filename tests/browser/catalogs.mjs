@@ -137,6 +137,23 @@ await test(async () => {
     await page.waitForFunction((metrics) => String(window.deniable.preview().map(({ metric }) => metric).sort()) === metrics, String(metrics));
   }
 
+  // A tab that had the older one goes on with the newer that another tab brought, once that one wrote.
+  const [one, other] = [await opened("tabs"), await opened("tabs")];
+  await until(other, (s) => s.catalog === "current", "asking for the older one");
+  const bytes = await catalog(newer);
+  stranger.offer = () => [200, bytes];
+  const second = (page) => page.evaluate(async () => {
+    const recorded = window.deniable.record("second", true);
+    await window.deniable.flush();
+    return recorded;
+  });
+  await later(other);
+  await other.waitForFunction(() => window.deniable.preview().some(({ metric }) => metric === "second"));
+  assert.equal(await second(other), "reported");
+  await record(one);
+  for (const page of [one, other, one]) assert.equal(await second(page), "reported");
+  stranger.offer = undefined;
+
   // A state that a newer program wrote stays as it is.
   await page.evaluate(kept, { key: "kept state", at: 4, byte: 2 });
   const state = await page.evaluate(kept, { key: "kept state" });

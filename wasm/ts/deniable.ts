@@ -80,9 +80,9 @@ const UNANSWERED: Reply = { status: 0, retryAfter: "", body: new Uint8Array() };
 
 /** The most calls that wait to become durable. */
 const MAX_PENDING = 1000;
-/** The most catalog bytes that are read. */
+/** The largest catalog that is taken. */
 const MAX_CATALOG_BYTES = 4 << 20;
-/** The most bytes of an answer that are read. */
+/** The most bytes of an answer that are looked at. */
 const MAX_ANSWER_BYTES = 1 << 16;
 const UPLOAD_TIMEOUT_MS = 30_000;
 const RETRY_MS = 30_000;
@@ -490,7 +490,15 @@ export class Client {
     this.#catalog = fetched;
     const taken = this.#ask((core, now) => core.catalog(fetched, now));
     if (taken === Taken.Unusable) this.#unusable();
-    else if (taken !== Taken.Unchanged) await this.#work(true);
+    else if (taken !== Taken.Unchanged) {
+      if (taken === Taken.Changed) {
+        // Who opens the state from now on does so under this one, and who did meanwhile takes it up again.
+        await this.#storage.keep("catalog", fetched);
+        this.#catalog = fetched;
+        this.#ask((core, now) => core.catalog(fetched, now));
+      }
+      await this.#work(true);
+    }
     if (!this.#catalog) {
       this.#catalog = before;
       return;
@@ -557,11 +565,14 @@ export class Client {
   }
 
   /** Opens the state that is stored, and does again what is not in it. */
-  async #open(): Promise<void> {
+  async #open(catalog?: Uint8Array): Promise<void> {
+    const own = this.#catalog!;
+    // Another tab may have brought a newer catalog together with the state that it wrote.
+    catalog ??= (this.#core && !this.#options.catalog && (await this.#storage.read("catalog"))) || own;
     const stored = await this.#storage.load();
     const core = (this.#instance ??= new Core(await this.#load()));
     const opening = {
-      catalog: this.#catalog!,
+      catalog,
       key: this.#options.key ?? "",
       consent: this.#consent(),
       delaySeconds: this.#options.delaySeconds ?? 3600,
@@ -573,6 +584,7 @@ export class Client {
       core.open(opening, moment());
     } catch (error) {
       const { code, message } = error as DeniableError;
+      if (code === "bad-catalog" && catalog !== own) return this.#open(own);
       if (code === "bad-catalog" && !this.#options.catalog) return this.#unusable();
       if (code !== "unreadable-state") throw error;
       await this.#storage.keep("aside", opening.stored);
@@ -580,6 +592,7 @@ export class Client {
       this.#fails(code, message);
     }
     this.#core = core;
+    this.#catalog = catalog;
     this.#commit = stored?.commit ?? 0;
     // A wish for privacy that came after consent by default: what was kept until then goes. Nothing happens if nothing is.
     if (core.status().consent === "withdrawn") core.turn(Turn.Reset, moment());
