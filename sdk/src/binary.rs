@@ -323,7 +323,7 @@ impl<A: Binary, B: Binary> Binary for (A, B) {
     }
 }
 
-/// Gives a type its binary form: a struct the fields in the order told, and those after `..` their value; one of several kinds
+/// Gives a type its binary form: a struct the fields in the order told, and those after a `;` their value; one of several kinds
 /// the numbers told, of which the first also stands for a number that there is not.
 macro_rules! binary {
     (struct $type:ty { $($field:tt),+ $(; $absent:ident: $value:expr)* }) => {

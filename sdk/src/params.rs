@@ -349,7 +349,7 @@ pub enum ParamsError {
 
 binary!(enum Encoding { 0 Direct, 1 Unary, 2 Bloom });
 
-/// Its shape, then the numerators of both stages.
+/// The numerators of its two probabilities.
 impl Binary for Response {
     fn write(&self, to: &mut Writer<'_>) {
         self.zero.write(to);
@@ -365,6 +365,7 @@ impl Binary for Response {
     }
 }
 
+/// Its shape, then both stages.
 impl Binary for Params {
     fn write(&self, to: &mut Writer<'_>) {
         self.encoding.write(to);

@@ -2,8 +2,8 @@
 //!
 //! # Format 2
 //! `dnct`, a version byte (2), then the registry in its [binary form](crate::binary): the events, the cells, what reads them,
-//! the metrics with their parameters, and the groups that devices draw. A client needs no reader of text and no compiler. The first eight bytes of the
-//! catalog's SHA-256 name the registry.
+//! the metrics with their parameters, and the groups that devices draw. A client needs no reader of text and no
+//! compiler. The first eight bytes of the catalog's SHA-256 name the registry.
 //!
 //! Not told are who owns a metric and which older versions a collector still takes: they are no client's business, and
 //! change no answer.
