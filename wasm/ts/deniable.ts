@@ -88,7 +88,7 @@ const UPLOAD_TIMEOUT_MS = 30_000;
 const RETRY_MS = 30_000;
 /** How long calls wait to be looked at together. */
 const SOON_MS = 50;
-/** How soon the client looks again by itself at what another tab may be doing. */
+/** How soon the client looks again by itself at what another tab may be doing, and tries again what may fail because the page goes. */
 const SOONEST_MS = 1000;
 const LONGEST_TIMER_MS = 3_600_000;
 /** The age from which a page that stays open asks for the catalog anew. */
@@ -632,8 +632,10 @@ export class Client {
     try {
       return await send(true);
     } catch (error) {
-      // Other requests of the page may have used up what may be kept alive.
       if ((error as Error).name === "TimeoutError") throw error;
+      // Other requests of the page may have used up what may be kept alive. Or the page is going: then its request lives on though it
+      // fails here, and another one would be for nothing.
+      await new Promise((resolve) => setTimeout(resolve, SOONEST_MS));
       return send(false);
     }
   }
