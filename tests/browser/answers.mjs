@@ -16,10 +16,10 @@ const ANSWERS = [
   [async (pass) => (await pass(), [0]), "unreachable", /no answer, unreachable:/],
 ];
 
-/** Time-outs are short, and the page has its own clock. */
-function hasty() {
+/** Has the page wait for answers no longer than `window.patience`, if that is set. */
+function patience() {
   const timeout = AbortSignal.timeout.bind(AbortSignal);
-  AbortSignal.timeout = () => timeout(300);
+  AbortSignal.timeout = (milliseconds) => timeout(window.patience ?? milliseconds);
 }
 
 /** Records so many answers, and sends them as soon as can be. */
@@ -42,11 +42,12 @@ await test(async () => {
   const [server, context] = [await collector(), await browser()];
   const stranger = between(server);
   const address = await pages({ special: stranger.special });
-  const page = await open(context, address, { endpoint: address, consent: "given" }, `(${clock})(); (${hasty})()`);
+  const page = await open(context, address, { endpoint: address, consent: "given" }, `(${clock})(); (${patience})()`);
   const failing = async (say, outcome, line, answers = 1) => {
     stranger.say = say;
     const { failures } = (await status(page)).client.uploads;
     page.said = [];
+    await page.evaluate((patience) => (window.patience = patience), outcome === "timed-out" ? 300 : undefined);
     await record(page, answers);
     const { client } = await until(page, (s) => s.client.uploads.failures > failures, `failing with ${outcome}`);
     assert.equal(client.uploads.last, outcome);
