@@ -137,6 +137,15 @@ await test(async () => {
     await page.waitForFunction((metrics) => String(window.deniable.preview().map(({ metric }) => metric).sort()) === metrics, String(metrics));
   }
 
+  // A clock that is set back does not put off asking.
+  await until(page, (s) => s.catalog === "current" && s.pending === 0, "taking the older one");
+  let asked = 0;
+  stranger.offer = (pass) => (asked++, pass().then((bytes) => [200, bytes]));
+  for (const days of [-2, 0]) {
+    await page.evaluate((days) => (window.days += days, window.deniable.flush()), days);
+    assert.equal(asked, 1, "once, and not again before the catalog is of age");
+  }
+
   // A tab that had the older one goes on with the newer that another tab brought, once that one wrote.
   const [one, other] = [await opened("tabs"), await opened("tabs")];
   await until(other, (s) => s.catalog === "current", "asking for the older one");

@@ -101,6 +101,21 @@ async function recover(endpoint) {
   return told;
 }
 
+/** What is written beside the state, while clients come and go that are served one catalog. */
+async function beside(endpoint) {
+  const { start, MemoryStorage } = await import("/deniable/deniable.js");
+  const [storage, written] = [new MemoryStorage(), []];
+  const keep = storage.keep.bind(storage);
+  storage.keep = (name, bytes) => (written.push(name), keep(name, bytes));
+  for (const name of ["one", "two", "three"]) {
+    const client = start({ endpoint, consent: "given", name, storage });
+    await client.ready;
+    await client.flush();
+    if (client.status().catalog !== "current") written.push(client.status().catalog);
+  }
+  return written;
+}
+
 /** A frame without an origin, where neither storage nor locks are allowed, which tells the page around it how it fares. */
 const FRAME = (endpoint) => `<!doctype html><script type="module">
   import { start } from "/deniable/deniable.js";
@@ -146,5 +161,6 @@ await test(async () => {
   assert.equal(await page.evaluate(meet, server.address), "withdrawn", "a no outlives what another tab writes");
   assert.deepEqual(await page.evaluate(crowd, server.address), ["withdrawn", 0], "a no is durable when its promise resolves");
   assert.deepEqual(await page.evaluate(recover, server.address), [["no-storage", 0], [undefined, 1]], "what is over is not told of");
+  assert.deepEqual(await page.evaluate(beside, server.address), ["catalog"], "a catalog that is kept is not written again");
   assert.deepEqual([...page.errors, ...other.errors], []);
 });

@@ -467,7 +467,9 @@ export class Client {
   }
 
   async #exchange(): Promise<void> {
-    if (this.#asks() && Date.now() >= this.#askAt) await this.#renew();
+    // Longer than any wait is what a clock leaves that was set back.
+    const wait = this.#askAt - Date.now();
+    if (this.#asks() && (wait <= 0 || wait > CATALOG_AGE_MS)) await this.#renew();
     // If no other tab does.
     await this.#locked(`${this.#name} upload`, async () => {
       for (let upload; !this.#uploading && (upload = this.#ask((core, now) => core.nextUpload(now))); ) await this.#deliver(upload);
@@ -507,7 +509,7 @@ export class Client {
     this.#askAt = Date.now() + CATALOG_AGE_MS;
     this.#retryMs = RETRY_MS;
     if (/catalog/.test(this.#problem?.code ?? "")) this.#problem = undefined;
-    await this.#storage.keep("catalog", fetched);
+    if (!isSame(await this.#storage.read("catalog"), fetched)) await this.#storage.keep("catalog", fetched);
   }
 
   #unusable(): void {
@@ -607,8 +609,7 @@ export class Client {
       if (core.finishUpload(upload.id, reply, now)) return;
       // A state that another tab wrote does not know that this one sends, or has other batches since.
       const next = core.nextUpload(now);
-      const isSame = next?.id.every((byte, i) => byte === upload.id[i]);
-      if (next) core.finishUpload(next.id, isSame ? reply : UNANSWERED, now);
+      if (next) core.finishUpload(next.id, isSame(next.id, upload.id) ? reply : UNANSWERED, now);
     }, true);
     const { last, refused } = this.#ask((core) => core.status().uploads) ?? {};
     this.#tell(`sent ${upload.body.length} bytes: ${reply.status || "no answer"}, ${last}:`, last === "delivered" ? refused : ADVICE[last!] ?? CHECK);
@@ -651,4 +652,8 @@ export class Client {
 function moment(): Moment {
   const at = Date.now();
   return [at, -new Date(at).getTimezoneOffset()];
+}
+
+function isSame(one: Uint8Array | undefined, other: Uint8Array): boolean {
+  return one?.length === other.length && one.every((byte, i) => byte === other[i]);
 }
