@@ -27,7 +27,7 @@ pub(crate) fn run(steps: &mut Steps) -> anyhow::Result<()> {
     package::build(steps)?;
     steps.run("Dockerfile", command(DOCKERFILE))?;
     println!("\n{steps}");
-    step::run_tests(command("cargo test --workspace"))
+    step::run_tests(command("cargo test --workspace --no-fail-fast"))
 }
 
 /// Rewrites the golden vectors of the encoder.

@@ -32,7 +32,17 @@ fn chromium(steps: &mut Steps) -> anyhow::Result<()> {
     if Path::new("/usr/bin/chromium").exists() {
         return Ok(());
     }
-    steps.run("Chromium", command("apt-get install --yes --no-install-recommends chromium"))
+    let install = || {
+        command(
+            "apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends chromium",
+        )
+    };
+    if steps.run("Chromium", install()).is_ok() {
+        return Ok(());
+    }
+    // The lists of a machine that was made long ago name packages that are no longer there.
+    steps.run("package lists", command("apt-get update"))?;
+    steps.run("Chromium", install())
 }
 
 fn node_is_new_enough() -> anyhow::Result<()> {
