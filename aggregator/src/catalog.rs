@@ -544,6 +544,26 @@ epsilon = 99.0
         }
     }
 
+    /// Each segment names the one before in two rules, so that reading the last would take 2⁶⁰ looks.
+    #[test]
+    fn a_chain_of_segments_is_refused_with_its_line_its_steps_and_the_limit() {
+        let segment = |level: usize| {
+            let (name, label) =
+                if level == 0 { ("seen".into(), "yes") } else { (format!("s{:02}", level - 1), "in") };
+            let rule =
+                format!("{{ when = {{ is = {{ name = '{name}', labels = ['{label}'] }} }}, label = 'in' }}");
+            format!("[segments.s{level:02}.rules]\notherwise = 'out'\nrules = [{rule}, {rule}]\n")
+        };
+        let head = "events.seen = {}\n[dimensions]\nseen = { source = { any = { events = ['seen'], window = 'ever' } }, kind = 'boolean' }\n";
+        let tail = "[metrics.m]\nversion = 1\nquestion = '?'\nsource = { named = 's00' }\nkind = 'category'\nevery = 'week'\nepsilon = 1.0\n";
+        let text = |levels| [head, &(0..levels).map(segment).collect::<String>(), tail].concat();
+        assert!(Catalog::parse(&text(7)).is_ok());
+        let error = Catalog::parse(&text(60)).unwrap_err().to_string();
+        // The eighth begins in line 4 + 3·7. The first takes 64 + 2·193 steps, and each further one 2·(64 + 1) + 64 and twice those before.
+        let said = ["line 25: segments.s07", "82238 steps", "limit of 65536", "name fewer questions"];
+        assert!(said.iter().all(|part| error.contains(part)), "{error}");
+    }
+
     #[test]
     fn a_file_without_metrics_is_refused_by_name() {
         let file = tempfile::NamedTempFile::new().unwrap();

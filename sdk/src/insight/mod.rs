@@ -18,6 +18,10 @@
 //! [`lookback_days`](crate::registry::Declared::lookback_days) in at most [`MAX_KEPT_BYTES`], and texts over [`MAX_TEXT_BYTES`]
 //! are dropped and counted. No cost grows with the number of events.
 //!
+//! An answer takes at most 65,536 steps: 64 for each condition, question and cell that is looked at, as often as it is named, and one
+//! for each item of a list that is searched. A registry with a longer one, such as a chain of segments that each name the one before
+//! twice, is refused, by its compiler and by its readers.
+//!
 //! # What is wiped
 //! When a device is reset or dropped, its secret, what its cells hold and the events it keeps are overwritten in memory before
 //! the memory is freed, and so is what a cell gives up for a later value. Stored bytes that are taken up are wiped after they
@@ -41,6 +45,9 @@ use core::fmt;
 pub use self::bound::{MAX_KEPT_BYTES, MAX_STATE_BYTES};
 pub use self::device::Device;
 pub use self::state::{StateError, Unreadable};
+
+#[cfg(test)]
+pub(crate) use self::read::looked;
 
 use crate::binary::binary;
 use crate::calendar::Timestamp;

@@ -77,6 +77,8 @@ impl<'a> View<'a> {
 
     /// The place of a closed question's answer in its list, which is not empty.
     pub(super) fn place(&self, closed: usize) -> usize {
+        #[cfg(test)]
+        looked::note();
         let Closed { labels, read, .. } = &self.registry.closed[closed];
         self.read(labels, read).min(labels.len() - 1)
     }
@@ -124,6 +126,8 @@ impl<'a> View<'a> {
     }
 
     fn holds(&self, test: &Test) -> bool {
+        #[cfg(test)]
+        looked::note();
         match test {
             Test::All(tests) => tests.iter().all(|test| self.holds(test)),
             Test::Any(tests) => tests.iter().any(|test| self.holds(test)),
@@ -165,5 +169,24 @@ impl<'a> View<'a> {
             }
         }
         unreachable!("the draw is below the sum of the weights")
+    }
+}
+
+/// How many questions and conditions were looked at.
+#[cfg(test)]
+pub(crate) mod looked {
+    use core::cell::Cell;
+
+    std::thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn note() {
+        LOOKS.set(LOOKS.get() + 1);
+    }
+
+    /// The looks of this thread since it was asked last.
+    pub(crate) fn take() -> usize {
+        LOOKS.take()
     }
 }

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::closed::{Closed, Names, Test};
+use super::closed::{Closed, Names, Test, pairs};
 use super::compile::{Compiler, list};
 use super::declared::{Every, Kind, MetricDeclaration, Precision, Source, Window};
 use super::fault::{Place, Problem};
@@ -111,7 +111,9 @@ impl<'d> Compiler<'d> {
         let arm = arm.filter(|arm| !self.is_tag(names, *arm));
         let domain = self.answers(names, place, &asked, declared, arm, eligible.is_some())?;
         let ineligible = domain.names().len().saturating_sub(1);
-        Some((Plan { every, answer: asked.answer, eligible, arm, ineligible, days, first_session }, domain))
+        let plan = Plan { every, answer: asked.answer, eligible, arm, ineligible, days, first_session };
+        let steps = names.steps(self.cells.len()).of_plan(&plan);
+        self.in_time(place, steps).then_some((plan, domain))
     }
 
     /// Whether what a metric asks is sensitive by its name.
@@ -178,7 +180,7 @@ impl<'d> Compiler<'d> {
             (kind, shape) => {
                 let closed = self.read(&place.at("kind"), cell, shape, kind)?;
                 let labels = closed.labels.clone();
-                Some(Asked { answer: Answer::Closed(names.push(closed)), labels, windows })
+                Some(Asked { answer: Answer::Closed(self.push(names, place, closed)), labels, windows })
             }
         }
     }
@@ -250,14 +252,12 @@ impl<'d> Compiler<'d> {
         let domain = match asked.answer {
             Answer::Closed(_) => {
                 if let Some(arm) = arm {
-                    let arms = &names.closed[arm].labels;
-                    labels = arms
-                        .iter()
-                        .flat_map(|arm| labels.iter().map(move |label| format!("{arm}|{label}")))
-                        .collect();
+                    labels = pairs(&names.closed[arm].labels, &labels)
+                        .map_err(|error| self.fault(place.at("kind"), error.into()))
+                        .ok()?;
                 }
                 labels.extend(eligible.then(|| INELIGIBLE.to_owned()));
-                Domain::labels(labels.iter().cloned(), Other::Refused)
+                Domain::labels(labels, Other::Refused)
             }
             _ if arm.is_some() => {
                 let found = "an answer without a closed list".to_owned();

@@ -10,14 +10,14 @@
 //!
 //! # Trust
 //! Whoever serves a catalog decides what is asked, as the author of a registry does. Reading one checks what the device relies on:
-//! places lie within their lists, no question is read from itself, the state has its bound, and parameters and domains are sound.
+//! places lie within their lists, no question is read from itself, no answer takes more than 65,536 steps, the state has its bound,
+//! and parameters and domains are sound.
 //! Then whatever it says costs what its parameters say, and no event makes the device fail.
 
 use alloc::vec::Vec;
 
-use super::closed::{Closed, Read, Test};
+use super::closed::{MAX_STEPS, Steps, Test};
 use super::declared::Privacy;
-use super::metric::{Answer, Plan};
 use super::plan::{EventPlan, Reduction, Route, listed};
 use super::{Property, Registry, RegistryHash};
 use crate::binary::{self, Binary, Reader, Writer, binary};
@@ -52,7 +52,7 @@ impl Registry {
         }
         let mut registry: Self = binary::read(body).ok_or(CatalogError::Corrupt)?;
         registry.hash = RegistryHash::of(bytes);
-        let sound = registry.is_sound() && registry.complete().is_some();
+        let sound = registry.is_in_time() && registry.is_sound() && registry.complete().is_some();
         sound.then_some(registry).ok_or(CatalogError::Corrupt)
     }
 
@@ -82,6 +82,20 @@ impl Registry {
         ((bound::FIXED_BYTES + done) as u64 + bytes <= MAX_STATE_BYTES as u64).then_some(())
     }
 
+    /// Notes the steps of each question, which is read from cells and from questions before it, and says whether all are in time.
+    fn is_in_time(&mut self) -> bool {
+        let (cells, trials) = (self.cells.len(), self.trials.len());
+        for mut question in core::mem::take(&mut self.closed) {
+            question.steps = Steps::new(cells, trials, &self.closed).of(&question);
+            if question.steps > MAX_STEPS {
+                return false;
+            }
+            self.closed.push(question);
+        }
+        let mut plans = self.metrics.iter().filter_map(|metric| metric.plan.as_ref());
+        plans.all(|plan| Steps::new(cells, trials, &self.closed).of_plan(plan) <= MAX_STEPS)
+    }
+
     fn is_sound(&self) -> bool {
         let Privacy { weekly, lifetime, .. } = self.privacy;
         let cap = |cap: f64| cap > 0.0 && cap.is_finite();
@@ -93,7 +107,7 @@ impl Registry {
             && self.cells.iter().all(|cell| cell.reduction.is_bounded())
             && self.events.is_sorted_by(|a, b| a.name < b.name)
             && self.events.iter().all(|event| self.is_sound_event(event))
-            && self.closed.iter().enumerate().all(|(own, closed)| self.is_sound_question(own, closed))
+            && self.closed.iter().all(|closed| (1..=MAX_BITS).contains(&closed.labels.len()))
             && self.named.iter().all(|(_, place)| closed(place))
             && self.trials.iter().all(|trial| closed(&trial.closed) && trial.arms.iter().any(|arm| arm.1 > 0))
             && self.tags.len() <= MAX_TAGS
@@ -101,7 +115,6 @@ impl Registry {
             && self.metrics.is_sorted_by(|a, b| a.id < b.id)
             && !self.groups.is_empty()
             && self.groups.iter().flatten().all(|place| *place < self.metrics.len())
-            && self.metrics().filter_map(|metric| metric.plan.as_ref()).all(|plan| self.is_sound_plan(plan))
     }
 
     fn is_sound_event(&self, event: &EventPlan) -> bool {
@@ -115,48 +128,6 @@ impl Registry {
         properties.is_sorted_by(|a, b| a.0 < b.0)
             && properties.iter().all(|(_, kind)| listed(kind).len() < MAX_BITS)
             && routes.iter().all(is_sound)
-    }
-
-    /// A question is read from cells, and from questions before it.
-    fn is_sound_question(&self, own: usize, closed: &Closed) -> bool {
-        let cell = |cell: &usize| *cell < self.cells.len();
-        let read = match &closed.read {
-            Read::Flag(place)
-            | Read::AtLeast { cell: place, .. }
-            | Read::Place { cell: place, .. }
-            | Read::Mapped { cell: place, .. }
-            | Read::Texts { cell: place, .. }
-            | Read::Numbers { cell: place, .. }
-            | Read::Bins { cell: place, .. }
-            | Read::Retention { cell: place, .. } => cell(place),
-            Read::Rules { rules, .. } => rules.iter().all(|(test, _)| self.is_sound_test(own, test)),
-            Read::Nearest { features, .. } => features.iter().all(|(place, ..)| cell(place)),
-            Read::Arm(trial) => *trial < self.trials.len(),
-            Read::Cross(a, b) => *a < own && *b < own,
-        };
-        read && (1..=usize::from(u16::MAX)).contains(&closed.labels.len())
-    }
-
-    /// A condition that looks at questions before `before`.
-    fn is_sound_test(&self, before: usize, test: &Test) -> bool {
-        match test {
-            Test::All(tests) | Test::Any(tests) | Test::Not(tests) => {
-                tests.iter().all(|test| self.is_sound_test(before, test))
-            }
-            Test::AtLeast { cell, .. } => *cell < self.cells.len(),
-            Test::Is { closed, .. } => *closed < before,
-            Test::Installed { .. } => true,
-        }
-    }
-
-    fn is_sound_plan(&self, plan: &Plan) -> bool {
-        let answer = match plan.answer {
-            Answer::Closed(closed) => closed < self.closed.len(),
-            Answer::Set(cell) | Answer::Text(cell) | Answer::Number(cell) => cell < self.cells.len(),
-        };
-        answer
-            && plan.arm.is_none_or(|closed| closed < self.closed.len())
-            && plan.eligible.as_ref().is_none_or(|test| self.is_sound_test(self.closed.len(), test))
     }
 }
 
@@ -291,7 +262,7 @@ mod tests {
     use crate::DeviceSecret;
     use crate::calendar::{Moment, Timestamp};
     use crate::insight::{Device, Event};
-    use crate::registry::Declared;
+    use crate::registry::{Declared, Read};
 
     /// Every reduction and every way to read one.
     fn catalog() -> Vec<u8> {

@@ -8,13 +8,21 @@ use alloc::vec::Vec;
 use super::compile::{Compiler, list};
 use super::declared::{Condition, DrawnBy, Experiment, Kind, Matching, Segment, Source, Window};
 use super::fault::{Place, Problem};
+use super::metric::{Answer, Plan};
 use super::plan::{OTHER, Shape};
 use crate::binary::binary;
 use crate::calendar::Day;
-use crate::domain::{Domain, Other};
+use crate::domain::{Domain, DomainError, Other};
+use crate::params::MAX_BITS;
 
 /// The label of a device that has nothing to say.
 pub(super) const NONE: &str = "none";
+
+/// The most steps that an answer takes: less than a millisecond, and no more looks in each other than a stack has room for.
+pub(super) const MAX_STEPS: usize = 1 << 16;
+
+/// The steps of a look at a cell, a condition or a question. An item of a list that is searched takes one.
+pub(super) const LOOK: usize = 64;
 
 /// A question with a closed list of answers.
 #[derive(Clone, Debug)]
@@ -24,6 +32,8 @@ pub(crate) struct Closed {
     pub(super) sensitive: bool,
     /// The windows of the cells it is read from.
     pub(super) windows: Vec<Window>,
+    /// The most steps that it takes to read it.
+    pub(super) steps: usize,
 }
 
 /// How the place of an answer in its list is read from the cells.
@@ -98,7 +108,7 @@ pub(crate) struct Trial {
     pub(crate) closed: usize,
 }
 
-binary!(struct Closed { labels, read; sensitive: false; windows: Vec::new() });
+binary!(struct Closed { labels, read; sensitive: false; windows: Vec::new(); steps: 0 });
 binary!(enum Read {
     0 Flag(cell),
     1 AtLeast { cell, least },
@@ -115,6 +125,100 @@ binary!(enum Read {
 });
 binary!(struct Trial { name, arms, closed; eligible: None });
 
+/// Counts the steps that an answer takes at most, all that is looked at as often as it is named.
+///
+/// Questions know their own steps. So counting takes one pass where reading could take twice as long with each question of a chain.
+pub(super) struct Steps<'a> {
+    /// How many cells there are.
+    cells: usize,
+    /// How many trials there are.
+    trials: usize,
+    /// The questions that may be named.
+    closed: &'a [Closed],
+    taken: usize,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(cells: usize, trials: usize, closed: &'a [Closed]) -> Self {
+        Self { cells, trials, closed, taken: 0 }
+    }
+
+    /// Those of a question.
+    pub(super) fn of(mut self, Closed { labels, read, .. }: &Closed) -> usize {
+        match read {
+            Read::Flag(cell)
+            | Read::AtLeast { cell, .. }
+            | Read::Place { cell, .. }
+            | Read::Mapped { cell, .. }
+            | Read::Bins { cell, .. }
+            | Read::Retention { cell, .. } => self.cell(*cell),
+            Read::Texts { cell, .. } => {
+                self.cell(*cell);
+                self.take(labels.len());
+            }
+            Read::Numbers { cell, values, .. } => {
+                self.cell(*cell);
+                self.take(values.len());
+            }
+            Read::Rules { rules, .. } => rules.iter().for_each(|(test, _)| self.test(test)),
+            Read::Nearest { features, centers } => {
+                features.iter().for_each(|(cell, _)| self.cell(*cell));
+                centers.iter().for_each(|_| self.take(features.len()));
+            }
+            Read::Arm(trial) => self.look(*trial < self.trials),
+            Read::Cross(a, b) => {
+                self.question(*a);
+                self.question(*b);
+            }
+        }
+        self.take(LOOK);
+        self.taken
+    }
+
+    /// Those of a plan.
+    pub(super) fn of_plan(mut self, plan: &Plan) -> usize {
+        match plan.answer {
+            Answer::Closed(closed) => self.question(closed),
+            Answer::Set(cell) | Answer::Text(cell) | Answer::Number(cell) => self.cell(cell),
+        }
+        plan.arm.iter().for_each(|arm| self.question(*arm));
+        plan.eligible.iter().for_each(|test| self.test(test));
+        self.taken
+    }
+
+    fn test(&mut self, test: &Test) {
+        match test {
+            Test::All(tests) | Test::Any(tests) | Test::Not(tests) => {
+                tests.iter().for_each(|test| self.test(test));
+            }
+            Test::AtLeast { cell, .. } => self.cell(*cell),
+            Test::Is { closed, places } => {
+                self.question(*closed);
+                self.take(places.len());
+            }
+            Test::Installed { .. } => {}
+        }
+        self.take(LOOK);
+    }
+
+    fn cell(&mut self, cell: usize) {
+        self.look(cell < self.cells);
+    }
+
+    fn question(&mut self, closed: usize) {
+        self.take(self.closed.get(closed).map_or(usize::MAX, |closed| closed.steps));
+    }
+
+    /// What is not there takes for ever.
+    fn look(&mut self, there: bool) {
+        self.take(if there { LOOK } else { usize::MAX });
+    }
+
+    fn take(&mut self, steps: usize) {
+        self.taken = self.taken.saturating_add(steps);
+    }
+}
+
 /// What is known of the named things so far.
 #[derive(Default)]
 pub(super) struct Names {
@@ -124,9 +228,14 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn push(&mut self, closed: Closed) -> usize {
-        self.closed.push(closed);
-        self.closed.len() - 1
+    pub(super) fn steps(&self, cells: usize) -> Steps<'_> {
+        Steps::new(cells, self.trials.len(), &self.closed)
+    }
+}
+
+impl Closed {
+    fn new(labels: Vec<String>, read: Read, windows: Vec<Window>) -> Self {
+        Self { labels, read, sensitive: false, windows, steps: 0 }
     }
 }
 
@@ -173,9 +282,17 @@ impl<'d> Compiler<'d> {
             if let Err(error) = Domain::labels(closed.labels.iter().cloned(), Other::Refused) {
                 self.fault(place.clone(), error.into());
             }
-            let index = names.push(Closed { sensitive, ..closed });
+            let index = self.push(names, place, Closed { sensitive, ..closed });
             names.named.insert(name.to_owned(), index);
         }
+    }
+
+    /// Takes up a question. One that takes too many steps is told once, and not with each that names it.
+    pub(super) fn push(&mut self, names: &mut Names, place: &Place, closed: Closed) -> usize {
+        let steps = names.steps(self.cells.len()).of(&closed);
+        let steps = if self.in_time(place, steps) { steps } else { LOOK };
+        names.closed.push(Closed { steps, ..closed });
+        names.closed.len() - 1
     }
 
     /// The closed question of an inline source.
@@ -228,7 +345,7 @@ impl<'d> Compiler<'d> {
                 return None;
             }
         };
-        Some(Closed { labels, read, sensitive: false, windows: [window].into() })
+        Some(Closed::new(labels, read, [window].into()))
     }
 
     /// The labels that a text, a number or another list is told by.
@@ -279,12 +396,7 @@ impl<'d> Compiler<'d> {
                     }
                 }
                 let otherwise = place_or_push(&mut labels, otherwise);
-                Some(Closed {
-                    labels,
-                    read: Read::Rules { rules: compiled, otherwise },
-                    sensitive: false,
-                    windows,
-                })
+                Some(Closed::new(labels, Read::Rules { rules: compiled, otherwise }, windows))
             }
             Segment::Centroids { features, centers, .. } => {
                 let place = place.at("centroids");
@@ -312,12 +424,7 @@ impl<'d> Compiler<'d> {
                 }
                 let labels = centers.iter().map(|center| center.label.clone()).collect();
                 let centers = centers.iter().map(|center| center.at.clone()).collect();
-                Some(Closed {
-                    labels,
-                    read: Read::Nearest { features: compiled, centers },
-                    sensitive: false,
-                    windows,
-                })
+                Some(Closed::new(labels, Read::Nearest { features: compiled, centers }, windows))
             }
         }
     }
@@ -339,10 +446,9 @@ impl<'d> Compiler<'d> {
         let arms: Vec<(String, u32)> =
             experiment.arms.iter().map(|(arm, weight)| (arm.clone(), *weight)).collect();
         let labels = arms.iter().map(|(arm, _)| arm.clone()).collect();
-        let arm =
-            Closed { labels, read: Read::Arm(names.trials.len()), sensitive: false, windows: Vec::new() };
+        let arm = Closed::new(labels, Read::Arm(names.trials.len()), Vec::new());
+        names.trials.push(Trial { name: name.to_owned(), arms, eligible, closed: names.closed.len() });
         self.name(names, "an experiment", &place, name, Some(arm), false);
-        names.trials.push(Trial { name: name.to_owned(), arms, eligible, closed: names.closed.len() - 1 });
     }
 
     /// Compiles a condition and notes the windows that it looks at. None after a fault.
@@ -371,7 +477,7 @@ impl<'d> Compiler<'d> {
             Condition::Happened { events, filters, window, at_least } => {
                 let of = Matching { events: events.clone(), filters: filters.clone() };
                 self.in_range(place.at("happened").at("at_least"), f64::from(*at_least), 1.0, 1e9);
-                windows.push(*window);
+                note(windows, *window);
                 let cell = self.count(&place.at("happened"), &of, *window);
                 Some(Test::AtLeast { cell, least: f64::from(*at_least) })
             }
@@ -382,7 +488,7 @@ impl<'d> Compiler<'d> {
                     let problem = Problem::Sensitive { name: name.clone(), with: "part of a condition" };
                     self.fault(place.at("name"), problem);
                 }
-                windows.extend(&names.closed[closed].windows);
+                names.closed[closed].windows.iter().for_each(|window| note(windows, *window));
                 let all = &names.closed[closed].labels;
                 let mut places = Vec::new();
                 for (i, label) in labels.iter().enumerate() {
@@ -420,10 +526,8 @@ impl<'d> Compiler<'d> {
         let (a, b) = (self.named(names, place, a), self.named(names, place, b));
         let (a, b) = (a?, b?);
         let pair = [&names.closed[a], &names.closed[b]];
-        let labels =
-            pair[0].labels.iter().flat_map(|x| pair[1].labels.iter().map(move |y| format!("{x}|{y}")));
+        let labels = pairs(&pair[0].labels, &pair[1].labels);
         let windows = pair.iter().flat_map(|closed| &closed.windows).copied().collect();
-        let closed = Closed { labels: labels.collect(), read: Read::Cross(a, b), sensitive: false, windows };
         for index in [a, b].into_iter().filter(|&index| names.closed[index].sensitive) {
             let name = names
                 .named
@@ -432,7 +536,29 @@ impl<'d> Compiler<'d> {
                 .map_or_else(String::new, |(name, _)| name.clone());
             self.fault(place.clone(), Problem::Sensitive { name, with: "crossed" });
         }
-        Some(names.push(closed))
+        match labels {
+            Ok(labels) => Some(self.push(names, place, Closed::new(labels, Read::Cross(a, b), windows))),
+            Err(error) => {
+                self.fault(place.clone(), error.into());
+                None
+            }
+        }
+    }
+}
+
+/// Every pair of two labels. An error if there are more than an answer tells apart, before any is written.
+pub(super) fn pairs(first: &[String], second: &[String]) -> Result<Vec<String>, DomainError> {
+    let found = first.len().saturating_mul(second.len());
+    if found > MAX_BITS {
+        return Err(DomainError::Count { what: "labels", found, low: 2, high: MAX_BITS });
+    }
+    Ok(first.iter().flat_map(|x| second.iter().map(move |y| format!("{x}|{y}"))).collect())
+}
+
+/// Notes a window once: questions that name each other twice, in a chain, would double their windows each time.
+fn note(windows: &mut Vec<Window>, window: Window) {
+    if !windows.contains(&window) {
+        windows.push(window);
     }
 }
 
@@ -466,3 +592,6 @@ fn wanted(kind: &Kind) -> &'static str {
         Kind::Retention { .. } => "`any` over a week",
     }
 }
+
+#[cfg(test)]
+mod tests;

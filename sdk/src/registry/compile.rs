@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::closed::MAX_STEPS;
 use super::declared::{Declared, Filter, Matching, Of, Property, Source, Window};
 use super::fault::{Fault, Place, Problem};
 use super::plan::{Cell, Check, EventPlan, Reduction, Route, Shape, check, shape};
@@ -74,6 +75,14 @@ impl<'d> Compiler<'d> {
         if !(low..=high).contains(&value) {
             self.fault(place, Problem::OutOfRange { value, low, high });
         }
+    }
+
+    /// Whether an answer takes no more steps than it may, which is a fault if not.
+    pub(super) fn in_time(&mut self, place: &Place, steps: usize) -> bool {
+        if steps > MAX_STEPS {
+            self.fault(place.clone(), Problem::TooManySteps { steps });
+        }
+        steps <= MAX_STEPS
     }
 
     /// The cell of an inline source, and the type of what it finds. None after a fault.

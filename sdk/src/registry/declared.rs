@@ -376,7 +376,8 @@ pub enum Condition {
         #[serde(default = "one")]
         at_least: u32,
     },
-    /// A dimension or segment has one of these labels.
+    /// A dimension or segment has one of these labels. It is looked at again wherever it is named, and an answer takes at most
+    /// [65,536 steps](crate::insight#bounds).
     Is {
         /// Its name.
         name: String,

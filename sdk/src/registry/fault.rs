@@ -188,6 +188,16 @@ pub enum Problem {
         /// The bytes of kept events.
         kept: usize,
     },
+    /// A question that looks at others too often.
+    #[error(
+        "an answer could take a device {steps} steps, over the limit of {}: {} for each condition, question and reduction, as often as it is looked at, and 1 for each item of a list that is searched; name fewer questions that name others, or name them less often",
+        super::closed::MAX_STEPS,
+        super::closed::LOOK
+    )]
+    TooManySteps {
+        /// The steps at worst.
+        steps: usize,
+    },
     /// A window that is not that of the report.
     #[error(
         "a window of {window} does not fit a metric answered every {every}; use the same, \"ever\", \"first_session\" or a number of days"
