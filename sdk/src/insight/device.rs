@@ -9,7 +9,7 @@ use super::kept::Kept;
 use super::read::{View, instance};
 use super::tally::{Got, Occasion, Tally};
 use super::{Answered, Counters, Event, MAX_TEXT_BYTES, Property};
-use crate::calendar::{Day, Moment};
+use crate::calendar::{Day, Moment, Timestamp};
 use crate::identity::DeviceSecret;
 use crate::metric::MetricId;
 use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, OTHER, Plan, Registry, Window};
@@ -157,12 +157,18 @@ impl Device {
     /// Takes up an event, and answers for the epochs that ended before it.
     pub fn track(&mut self, event: &Event<'_>, now: Moment) -> Vec<Answered> {
         let answers = self.advance(now);
+        self.take_up(event, now.at);
+        answers
+    }
+
+    /// Takes up an event after [`Device::advance`] was told the time, and says whether it is declared.
+    pub(crate) fn take_up(&mut self, event: &Event<'_>, now: Timestamp) -> bool {
         let registry = Arc::clone(&self.registry);
         let Some(plan) = registry.event(event.name) else {
             self.counters.unknown_events += 1;
-            return answers;
+            return false;
         };
-        self.counters.from_future += u64::from(event.at.is_some_and(|at| at > now.at));
+        self.counters.from_future += u64::from(event.at.is_some_and(|at| at > now));
         self.counters.before_install += u64::from(event.at.is_some_and(|at| at < self.clock.install.at));
         let occasion = self.occasion(event);
         let lookback = registry.lookback_days > 0;
@@ -178,7 +184,7 @@ impl Device {
                 self.add(&registry.cells[route.cell], route.cell, route.role, got, &occasion);
             }
         }
-        answers
+        true
     }
 
     /// Lets time pass, and answers for the epochs that ended.
