@@ -1,8 +1,9 @@
 //! The state machine of one device.
 
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
+
+use smallvec::SmallVec;
 
 use super::clock::{Clock, Reading};
 use super::kept::Kept;
@@ -16,6 +17,9 @@ use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, OTHER, Plan, 
 
 /// The most epochs of one kind that are answered after a long sleep, beside the one that was open.
 const MAX_CAUGHT_UP: usize = 30;
+
+/// The properties of an event, each in the place of its declaration. A few of them take no memory of their own.
+type Properties<'a> = SmallVec<[Option<Got<'a>>; 8]>;
 
 /// Which metrics a device answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -414,12 +418,8 @@ fn planned(registry: &Registry) -> impl Iterator<Item = (&Metric, &Plan)> {
 }
 
 /// Reads the properties of an event by their declarations; what does not fit is dropped and counted.
-pub(super) fn properties<'a>(
-    plan: &EventPlan,
-    event: &Event<'a>,
-    counters: &mut Counters,
-) -> Vec<Option<Got<'a>>> {
-    let mut properties = vec![None; plan.properties.len()];
+pub(super) fn properties<'a>(plan: &EventPlan, event: &Event<'a>, counters: &mut Counters) -> Properties<'a> {
+    let mut properties = SmallVec::from_elem(None, plan.properties.len());
     for (name, property) in event.properties {
         let Some(place) = plan.place_of(name) else {
             counters.unknown_properties += 1;
