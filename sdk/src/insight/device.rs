@@ -1,21 +1,25 @@
 //! The state machine of one device.
 
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
+
+use smallvec::SmallVec;
 
 use super::clock::{Clock, Reading};
 use super::kept::Kept;
 use super::read::{View, instance};
 use super::tally::{Got, Occasion, Tally};
 use super::{Answered, Counters, Event, MAX_TEXT_BYTES, Property};
-use crate::calendar::{Day, Moment};
+use crate::calendar::{Day, Moment, Timestamp};
 use crate::identity::DeviceSecret;
 use crate::metric::MetricId;
 use crate::registry::{self, Cell, Check, EventPlan, Every, Metric, OTHER, Plan, Registry, Window};
 
 /// The most epochs of one kind that are answered after a long sleep, beside the one that was open.
 const MAX_CAUGHT_UP: usize = 30;
+
+/// The properties of an event, each in the place of its declaration. A few of them take no memory of their own.
+type Properties<'a> = SmallVec<[Option<Got<'a>>; 8]>;
 
 /// Which metrics a device answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,12 +161,18 @@ impl Device {
     /// Takes up an event, and answers for the epochs that ended before it.
     pub fn track(&mut self, event: &Event<'_>, now: Moment) -> Vec<Answered> {
         let answers = self.advance(now);
+        self.take_up(event, now.at);
+        answers
+    }
+
+    /// Takes up an event after [`Device::advance`] was told the time, and says whether it is declared.
+    pub(crate) fn take_up(&mut self, event: &Event<'_>, now: Timestamp) -> bool {
         let registry = Arc::clone(&self.registry);
         let Some(plan) = registry.event(event.name) else {
             self.counters.unknown_events += 1;
-            return answers;
+            return false;
         };
-        self.counters.from_future += u64::from(event.at.is_some_and(|at| at > now.at));
+        self.counters.from_future += u64::from(event.at.is_some_and(|at| at > now));
         self.counters.before_install += u64::from(event.at.is_some_and(|at| at < self.clock.install.at));
         let occasion = self.occasion(event);
         let lookback = registry.lookback_days > 0;
@@ -178,7 +188,7 @@ impl Device {
                 self.add(&registry.cells[route.cell], route.cell, route.role, got, &occasion);
             }
         }
-        answers
+        true
     }
 
     /// Lets time pass, and answers for the epochs that ended.
@@ -408,12 +418,8 @@ fn planned(registry: &Registry) -> impl Iterator<Item = (&Metric, &Plan)> {
 }
 
 /// Reads the properties of an event by their declarations; what does not fit is dropped and counted.
-pub(super) fn properties<'a>(
-    plan: &EventPlan,
-    event: &Event<'a>,
-    counters: &mut Counters,
-) -> Vec<Option<Got<'a>>> {
-    let mut properties = vec![None; plan.properties.len()];
+pub(super) fn properties<'a>(plan: &EventPlan, event: &Event<'a>, counters: &mut Counters) -> Properties<'a> {
+    let mut properties = SmallVec::from_elem(None, plan.properties.len());
     for (name, property) in event.properties {
         let Some(place) = plan.place_of(name) else {
             counters.unknown_properties += 1;

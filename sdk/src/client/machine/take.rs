@@ -97,19 +97,19 @@ impl Core {
             }
             None => read,
         };
-        let answers = match &mut self.device {
-            Some(device) => device.track(&Event { name: event, properties, at: None }, now),
-            None => Vec::new(),
-        };
+        let event = Event { name: event, properties, at: None };
+        // `ready` has let time pass up to it.
+        let known = self.device.as_mut().is_some_and(|device| device.take_up(&event, now.at));
         self.journal.note(now.at);
-        self.report_all(&answers, now);
-        if self.registry.event(event).is_some() { Tracked::Taken } else { Tracked::Unknown }
+        if known { Tracked::Taken } else { Tracked::Unknown }
     }
 
     /// Takes up the view of a page or screen: the event [`PAGE`] with its `name` among its properties.
     pub fn page(&mut self, name: &str, properties: &[(&str, Property<'_>)], now: Moment) -> Tracked {
-        let mut with_name = Vec::from([("name", Property::Text(name))]);
-        with_name.extend_from_slice(&properties[..properties.len().min(MAX_PROPERTIES - 1)]);
+        let read = &properties[..properties.len().min(MAX_PROPERTIES - 1)];
+        let mut with_name = Vec::with_capacity(1 + read.len());
+        with_name.push(("name", Property::Text(name)));
+        with_name.extend_from_slice(read);
         self.track(PAGE, &with_name, now)
     }
 
@@ -222,8 +222,8 @@ impl Core {
     }
 
     pub(super) fn report_all(&mut self, answers: &[Answered], now: Moment) {
-        let registry = Arc::clone(&self.registry);
         for answered in answers {
+            let registry = Arc::clone(&self.registry);
             let Some(metric) = registry.metric(&answered.metric) else { continue };
             if !is_asked(&registry, &self.secret, metric) {
                 continue;
