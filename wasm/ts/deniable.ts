@@ -374,8 +374,9 @@ export class Client {
     on("visibilitychange", () => (document.hidden ? this.#hide() : this.#wake(0)));
   }
 
+  /** Where a bundler made a script that has no address, the module's is not to be had: that must not throw. */
   #load(): Promise<WebAssembly.Module> {
-    return (this.#module ??= compile(this.#options.module ?? new URL("./client.wasm", import.meta.url)));
+    return (this.#module ??= compile((async () => this.#options.module ?? new URL("./client.wasm", import.meta.url))()));
   }
 
   /**
@@ -572,6 +573,8 @@ export class Client {
     // Another tab may have brought a newer catalog together with the state that it wrote.
     catalog ??= (this.#core && !this.#options.catalog && (await this.#storage.read("catalog"))) || own;
     const stored = await this.#storage.load();
+    // Erased under the page: a yes is forgotten with all else, but not a no.
+    if (this.#commit && !stored) this.#saidBefore = this.#ask((core) => core.status().consent) === "withdrawn" ? "withdrawn" : undefined;
     const core = (this.#instance ??= new Core(await this.#load()));
     const opening = {
       catalog,
