@@ -2,7 +2,7 @@
 // called until then.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { browser, collector, open, pages, status, test, until } from "./harness.mjs";
+import { browser, collector, open, pages, status, test, until, visit } from "./harness.mjs";
 
 const policy = (connect) => ({ "content-security-policy": `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src ${connect}` });
 
@@ -38,6 +38,19 @@ await test(async () => {
   assert.equal(found.problem, undefined);
   await page.evaluate(() => window.deniable.flush());
   await until(page, (s) => s.client.uploads.counted === 1, "sending what waited for it");
+
+  // One that was had is not asked for again, for a response is read once.
+  await context.route("**/v1/catalog", (route) => route.abort());
+  const once = await visit(context, address);
+  await once.evaluate(async (options) => {
+    const { start } = await import("/deniable/deniable.js");
+    window.deniable = start({ ...options, module: await fetch("/deniable/client.wasm") });
+    await window.deniable.ready;
+    document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+  }, options("once"));
+  await context.unroute("**/v1/catalog");
+  await once.evaluate(() => dispatchEvent(new Event("online")));
+  await until(once, (s) => s.state === "running", "opening once there is a catalog");
 
   // A hash pins the module, for programs and for script tags.
   const { "client.wasm": hash } = JSON.parse(await readFile(`${process.argv[2]}/integrity.json`, "utf8"));

@@ -18,7 +18,7 @@ export type Answer = boolean | number | string | readonly string[] | null;
 
 /**
  * What became of an event: it was taken up; no such event is declared; there is no consent; the clock was never set. `queued`
- * until the client is there, and `off` where it cannot be.
+ * until the client is there, and `off` where it cannot be, or too many calls wait.
  */
 export type Tracked = "taken" | "unknown" | "no-consent" | "clock-not-set" | "queued" | "off";
 

@@ -136,6 +136,8 @@ export class Client {
   readonly #endpoint: string;
   #storage: Storage = new MemoryStorage();
   #module: Promise<WebAssembly.Module> | undefined;
+  /** Whether the network refused it. */
+  #isLost = false;
   #instance: Core | undefined;
   /** The instance, once it is open. */
   #core: Core | undefined;
@@ -395,9 +397,10 @@ export class Client {
     if (upload) void this.#deliver(upload);
   }
 
-  /** Works again at once, and asks anew for a module that was not to be had, as where the page was opened offline. */
+  /** Works again at once, and asks anew for a module that was refused, as where the page was opened offline. */
   #resume(): void {
-    if (!this.#instance) this.#module = undefined;
+    if (this.#isLost) this.#module = undefined;
+    this.#isLost = false;
     this.#wake(0);
   }
 
@@ -451,7 +454,7 @@ export class Client {
     } catch (error) {
       if (!(error instanceof DeniableError)) this.#storageFails(error);
       // What the network refused may be there later.
-      else if (error.cause instanceof TypeError) this.#fails(error.code, error.message);
+      else if ((this.#isLost = error.cause instanceof TypeError)) this.#fails(error.code, error.message);
       else return this.#stop(error.code, error.message);
       return this.#wake(RETRY_MS);
     }
