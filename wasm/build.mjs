@@ -33,3 +33,4 @@ await bundle("panel", "panel");
 await bundle("script", "script", { format: "iife", define: { "import.meta.url": "document.baseURI" } });
 copyFileSync("wasm/npm/package.json", `${folder}/package.json`);
 copyFileSync("wasm/README.md", `${folder}/README.md`);
+for (const license of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(license, `${folder}/${license}`);

@@ -113,8 +113,8 @@ export function clock() {
   Date.now = () => real() + window.days * 86_400_000;
 }
 
-/** A browser with an empty profile of its own. */
-export function browser() {
+/** A browser with an empty profile of its own, and `more` of Playwright's options. */
+export function browser(more = {}) {
   return chromium.launchPersistentContext(`${folder}/profile-${Math.random()}`, {
     executablePath: "/usr/bin/chromium",
     headless: true,
@@ -122,17 +122,24 @@ export function browser() {
       "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync",
     ],
+    ...more,
   });
 }
 
-/** Opens a page and starts a client in it as `deniable`. Its errors are in `errors`, and what it tells the console in `said`. */
-export async function open(context, address, options, before) {
+/** Opens a page. Its errors are in `errors`, and what it tells the console in `said`. */
+export async function visit(context, address, before) {
   const page = await context.newPage();
   [page.errors, page.said] = [[], []];
   page.on("pageerror", (error) => page.errors.push(String(error)));
   page.on("console", (message) => page.said.push(message.text()));
   if (before) await page.addInitScript(before);
   await page.goto(address);
+  return page;
+}
+
+/** Opens a page and starts a client in it as `deniable`. */
+export async function open(context, address, options, before) {
+  const page = await visit(context, address, before);
   await start(page, options);
   return page;
 }

@@ -1,5 +1,5 @@
 // The packed package, installed as its users do: scripts in Node, Deno and Bun, a Vite application with its types, from the development
-// server and as a bundle, and a webpack bundle.
+// server and as a bundle, a webpack bundle, and one script of esbuild.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -55,6 +55,10 @@ await test(async () => {
 
   const node = install("node", tarball, `${wasm}examples/node`);
   cpSync(new URL("../node/runtime.mjs", import.meta.url).pathname, `${node}/runtime.mjs`);
+  for (const license of ["APACHE", "MIT"]) readFileSync(`${node}/node_modules/deniable/LICENSE-${license}`);
+  // Pages that are made on a server import all of it there, and begin nothing.
+  const imported = 'await import("deniable/panel"); const { start } = await import("deniable"); console.log(start({ endpoint: "http://127.0.0.1:9" }).status().state)';
+  assert.equal(run("node", ["--input-type=module", "--eval", imported], node), "waiting\n");
   const expected = run("node", ["runtime.mjs", server.address], node);
   const { said, answer, counted } = JSON.parse(expected.split("\n")[0]);
   assert.deepEqual([said, answer, counted], [["taken", "reported"], "cart", 1]);
@@ -88,4 +92,16 @@ await test(async () => {
   tool("webpack/bin/webpack.js", ["--mode", "production", "--output-public-path", "/"], webpack);
   writeFileSync(`${webpack}/dist/index.html`, "<!doctype html><script src=main.js></script>");
   await opened(context, await served(`${webpack}/dist`), server);
+
+  // A classic script has no address beside which a module lies: it is told of, unless the module is given.
+  const single = install("single", tarball);
+  const given = 'import { start } from "deniable";\nimport { init } from "deniable/encoder";\nimport module from "deniable/client.wasm";\n'
+    + 'const options = { endpoint: new URLSearchParams(location.search).get("collector"), consent: "given" };\n'
+    + 'window.lost = Promise.all([start({ ...options, name: "lost" }).ready, init().catch((error) => ({ problem: error }))]);\n'
+    + "start({ ...options, module }).ready.then(({ state }) => { document.title = `deniable: ${state}`; });\n";
+  writeFileSync(`${single}/main.js`, given);
+  run(`${wasm}node_modules/.bin/esbuild`, ["main.js", "--bundle", "--loader:.wasm=binary", "--outfile=out.js", "--log-level=error"], single);
+  writeFileSync(`${single}/index.html`, "<!doctype html><script src=out.js></script>");
+  const lost = await (await opened(context, await served(single), server)).evaluate(() => window.lost.then((all) => all.map(({ problem }) => problem.code)));
+  assert.deepEqual(lost, ["cannot-load", "cannot-load"]);
 });

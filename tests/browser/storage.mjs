@@ -101,6 +101,28 @@ async function recover(endpoint) {
   return told;
 }
 
+/** The person erases what the browser keeps under a client that runs, after saying yes and after saying no: what holds, and what is counted. */
+async function erase(endpoint) {
+  const { start } = await import("/deniable/deniable.js");
+  const told = [];
+  for (const [name, consent, says] of [["asked", "pending", "optIn"], ["agreed", "given", undefined], ["refused", "given", "optOut"]]) {
+    const client = start({ endpoint, consent, name, delaySeconds: 0 });
+    await client.ready;
+    await client[says]?.();
+    client.record("choice", true);
+    await client.flush();
+    await new Promise((resolve, reject) => Object.assign(indexedDB.deleteDatabase("deniable"), { onsuccess: resolve, onerror: reject, onblocked: reject }));
+    await client.flush();
+    client.record("choice", true);
+    await client.flush();
+    const { problem, pending, client: { consent: holds } } = client.status();
+    const next = start({ endpoint, consent, name, delaySeconds: 0 });
+    await next.ready;
+    told.push([problem?.code, pending, holds, next.ledger()?.reports]);
+  }
+  return told;
+}
+
 /** What is written beside the state, while clients come and go that are served one catalog. */
 async function beside(endpoint) {
   const { start, MemoryStorage } = await import("/deniable/deniable.js");
@@ -162,5 +184,7 @@ await test(async () => {
   assert.deepEqual(await page.evaluate(crowd, server.address), ["withdrawn", 0], "a no is durable when its promise resolves");
   assert.deepEqual(await page.evaluate(recover, server.address), [["no-storage", 0], [undefined, 1]], "what is over is not told of");
   assert.deepEqual(await page.evaluate(beside, server.address), ["catalog"], "a catalog that is kept is not written again");
+  const erased = [[undefined, 0, "pending", undefined], [undefined, 0, "given", 1], [undefined, 0, "withdrawn", 0]];
+  assert.deepEqual(await other.evaluate(erase, server.address), erased, "a state that is erased begins anew");
   assert.deepEqual([...page.errors, ...other.errors], []);
 });

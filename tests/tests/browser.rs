@@ -92,6 +92,21 @@ fn the_packed_package_runs_in_node_deno_bun_vite_and_webpack() {
 }
 
 #[test]
+fn a_module_that_is_not_to_be_had_is_told_of_and_taken_up_later() {
+    run("modules");
+}
+
+#[test]
+fn pages_that_are_left_or_made_ready_ahead_go_on_when_they_are_seen() {
+    run("visits");
+}
+
+#[test]
+fn the_panel_holds_many_questions_and_other_words() {
+    run("panel");
+}
+
+#[test]
 fn workers_share_the_state_of_pages() {
     run("workers");
 }

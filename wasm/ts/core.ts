@@ -18,7 +18,7 @@ export type Answer = boolean | number | string | readonly string[] | null;
 
 /**
  * What became of an event: it was taken up; no such event is declared; there is no consent; the clock was never set. `queued`
- * until the client is there, and `off` where it cannot be.
+ * until the client is there, and `off` where it cannot be, or too many calls wait.
  */
 export type Tracked = "taken" | "unknown" | "no-consent" | "clock-not-set" | "queued" | "off";
 
@@ -189,6 +189,9 @@ const UNKNOWN = 4;
 /** An error of storage, of whatever kind. */
 const STORAGE_ERROR = 3;
 
+/** More characters than any value may have bytes: what goes on after them makes no difference, and would take its time. */
+const TOO_LONG = 4097;
+
 const CONSENTS = ["pending", "given", "withdrawn"] as const;
 const TRACKED = ["taken", "unknown", "no-consent", "clock-not-set"] as const;
 const RECORDED = [
@@ -256,7 +259,7 @@ export class Core extends Wire {
   #value(value: PropertyValue): void {
     if (typeof value === "boolean") this.putWhole(0).putWhole(value);
     else if (typeof value === "number") this.putWhole(1).putNumber(value);
-    else this.putWhole(2).putText(value);
+    else this.putWhole(2).putText(value.slice(0, TOO_LONG));
   }
 
   turn(turn: Turn, now: Moment, name = ""): this {

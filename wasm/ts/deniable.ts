@@ -44,6 +44,8 @@ export interface Options {
 export interface Status {
   /** It waits for consent, the module or the catalog; it runs; or it cannot, and does nothing at all. */
   state: "waiting" | "running" | "off";
+  /** What the person said, or what holds until they do. */
+  consent: Consent;
   /** What stands in its way, if something does. */
   problem: { code: ProblemCode; message: string } | undefined;
   /** `indexeddb`, `memory` where the browser keeps nothing, or what a program brought. */
@@ -95,7 +97,7 @@ const LONGEST_TIMER_MS = 3_600_000;
 const CATALOG_AGE_MS = 6 * 3_600_000;
 const CATALOG_TYPE = "application/vnd.deniable.catalog";
 
-const CHECK = "check the endpoint, key and network, and the origins that it allows";
+const CHECK = "check the endpoint, key and network, the origins that it allows, and the page's connect-src";
 const LATER = "it is sent again";
 /** What helps where an upload did not end well, if it is not {@link CHECK}. */
 const ADVICE: { [outcome in Outcome]?: string } = {
@@ -134,6 +136,8 @@ export class Client {
   readonly #endpoint: string;
   #storage: Storage = new MemoryStorage();
   #module: Promise<WebAssembly.Module> | undefined;
+  /** Whether the network refused it. */
+  #isLost = false;
   #instance: Core | undefined;
   /** The instance, once it is open. */
   #core: Core | undefined;
@@ -255,6 +259,7 @@ export class Client {
     const client = this.#ask((core) => core.status());
     return {
       state: this.#off ? "off" : client ? "running" : "waiting",
+      consent: client?.consent ?? this.#said ?? this.#consent(),
       problem: this.#problem,
       storage: this.#storage.kind,
       persisted: this.#persisted,
@@ -369,13 +374,16 @@ export class Client {
       this.#storageFails(error);
     }
     const on = (event: string, act: () => void) => globalThis.addEventListener?.(event, act);
-    on("online", () => this.#wake((this.#askAt = 0)));
+    on("online", () => {
+      this.#askAt = 0;
+      this.#resume();
+    });
     on("pagehide", () => this.#hide());
-    on("visibilitychange", () => (document.hidden ? this.#hide() : this.#wake(0)));
+    on("visibilitychange", () => (document.hidden ? this.#hide() : this.#resume()));
   }
 
   #load(): Promise<WebAssembly.Module> {
-    return (this.#module ??= compile(this.#options.module ?? new URL("./client.wasm", import.meta.url)));
+    return (this.#module ??= compile(this.#options.module ?? beside()));
   }
 
   /**
@@ -383,9 +391,17 @@ export class Client {
    * carry the cookies of the collector's site.
    */
   #hide(): void {
-    void this.#work(true);
+    // A page that holds a lock or writes when it is left cannot be gone back to as it was.
+    if (this.#pending.length) void this.#work(true);
     const upload = this.#uploading ? undefined : this.#ask((core, now) => core.nextUpload(now));
     if (upload) void this.#deliver(upload);
+  }
+
+  /** Works again at once, and asks anew for a module that was refused, as where the page was opened offline. */
+  #resume(): void {
+    if (this.#isLost) this.#module = undefined;
+    this.#isLost = false;
+    this.#wake(0);
   }
 
   /** Works again after so long, unless it will sooner. */
@@ -436,8 +452,10 @@ export class Client {
       const isUrgent = urgent || this.#pending.length >= MAX_PENDING / 2;
       if (this.#catalog) await this.#locked(this.#name, () => this.#write(isUrgent));
     } catch (error) {
-      if (error instanceof DeniableError) return this.#stop(error.code, error.message);
-      this.#storageFails(error);
+      if (!(error instanceof DeniableError)) this.#storageFails(error);
+      // What the network refused may be there later.
+      else if ((this.#isLost = error.cause instanceof TypeError)) this.#fails(error.code, error.message);
+      else return this.#stop(error.code, error.message);
       return this.#wake(RETRY_MS);
     }
     if (this.#off) return;
@@ -572,6 +590,8 @@ export class Client {
     // Another tab may have brought a newer catalog together with the state that it wrote.
     catalog ??= (this.#core && !this.#options.catalog && (await this.#storage.read("catalog"))) || own;
     const stored = await this.#storage.load();
+    // Erased under the page: a yes is forgotten with all else, but not a no.
+    if (this.#commit && !stored) this.#saidBefore = this.#ask((core) => core.status().consent) === "withdrawn" ? "withdrawn" : undefined;
     const core = (this.#instance ??= new Core(await this.#load()));
     const opening = {
       catalog,
@@ -593,6 +613,7 @@ export class Client {
       core.open({ ...opening, keptAside: true }, moment());
       this.#fails(code, message);
     }
+    if (this.#problem?.code === "cannot-load") this.#problem = undefined;
     this.#core = core;
     this.#catalog = catalog;
     this.#commit = stored?.commit ?? 0;
@@ -646,6 +667,11 @@ export class Client {
     const signal = AbortSignal.timeout(UPLOAD_TIMEOUT_MS);
     return fetch(this.#endpoint + path, { credentials: "omit", referrerPolicy: "no-referrer", cache: "no-cache", signal, ...more });
   }
+}
+
+/** A bundler may make a script that has no address. */
+async function beside(): Promise<URL> {
+  return new URL("./client.wasm", import.meta.url);
 }
 
 /** The time, on the device's own calendar. */

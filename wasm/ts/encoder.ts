@@ -55,8 +55,13 @@ function begin(): Wire {
  *
  * @throws {DeniableError} `cannot-load`
  */
-export async function init(source: Source | Promise<Source> = new URL("./encoder.wasm", import.meta.url)): Promise<void> {
+export async function init(source: Source | Promise<Source> = beside()): Promise<void> {
   initSync(await compile(source));
+}
+
+/** A bundler may make a script that has no address. */
+async function beside(): Promise<URL> {
+  return new URL("./encoder.wasm", import.meta.url);
 }
 
 /**

@@ -13,7 +13,8 @@ import type { Budget, Client, Ledger, Odds, Preview, Spent, Status } from "./den
 
 const REFRESH_MS = 2000;
 
-const percent = (chance: number) => `${(100 * chance).toFixed(chance < 0.1 ? 1 : 0)} %`;
+/** With as many digits as tell it from never and always. */
+const percent = (chance: number) => `${(100 * chance).toFixed(Math.min(9, Math.ceil(-Math.log10(10 * Math.min(chance, 1 - chance)))))} %`;
 
 /** What the panel says. Texts may be replaced one by one. */
 export const WORDS = {
@@ -46,10 +47,10 @@ export const WORDS = {
 // The colours stand out by 4.5 : 1 in texts and 3 : 1 elsewhere, on light and on dark.
 const STYLE = `
 :host { display: block; font: var(--deniable-font, 1rem/1.5 system-ui, sans-serif); color: var(--deniable-colour, CanvasText); }
-section { --accent: var(--deniable-accent, #2a6fdb); --border: 1px solid var(--deniable-border, #767676); background: var(--deniable-background, Canvas); border: var(--border); border-radius: .5rem; padding: 1rem 1.25rem; max-width: 42rem; }
+section { --accent: var(--deniable-accent, #2a6fdb); --border: 1px solid var(--deniable-border, #767676); background: var(--deniable-background, Canvas); border: var(--border); border-radius: .5rem; padding: 1rem 1.25rem; max-width: 42rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25em; margin: 0 0 .5rem; } h3 { font-size: 1em; margin: 0; } p { margin: .25rem 0 .75rem; }
 ul { list-style: none; margin: 1rem 0; padding: 0; } li { border-top: var(--border); padding: .75rem 0; }
-dl { display: grid; grid-template-columns: fit-content(40%) 1fr; gap: .15rem 1rem; margin: .35rem 0 0; } dt { opacity: .8; } dd { margin: 0; overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: fit-content(40%) 1fr; gap: .15rem 1rem; margin: .35rem 0 0; } dt { opacity: .8; } dd { margin: 0; }
 [part=answer] { font-weight: 600; }
 label { display: block; margin: .5rem 0; }
 progress { appearance: none; display: block; width: 100%; height: .6rem; margin-top: .25rem; border: var(--border); border-radius: .3rem; overflow: hidden; background: none; }
@@ -79,10 +80,12 @@ function make(tag: string, attributes: Record<string, string>, ...children: (Nod
 
 const number = (epsilon: number) => (Math.ceil(epsilon * 100) / 100).toFixed(2);
 
+/** A program that makes pages ahead of the browser imports this file too, and finds no elements. */
+const Base: typeof HTMLElement = globalThis.HTMLElement ?? Object;
+
 /** The element. */
-export class DeniablePanel extends HTMLElement {
-  /** What it says, in place of {@link WORDS}. */
-  words: Partial<Words> = {};
+export class DeniablePanel extends Base {
+  #words: Partial<Words> = {};
   #client: Client | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   #shown = "";
@@ -92,9 +95,22 @@ export class DeniablePanel extends HTMLElement {
   readonly #rest = make("div", {});
   readonly #section = make("section", { part: "panel", "aria-labelledby": "title" }, this.#title, this.#says, this.#rest);
 
+  /** What it says, in place of {@link WORDS}. */
+  get words(): Partial<Words> {
+    return this.#words;
+  }
+
+  set words(words: Partial<Words>) {
+    this.#words = words;
+    this.#shown = "";
+    this.refresh();
+  }
+
   /** The client that it shows. */
   get client(): Client | undefined {
-    return this.#client ?? (globalThis as { deniable?: Client }).deniable;
+    const { deniable } = globalThis as { deniable?: Client };
+    // An element whose id is `deniable` has that name too.
+    return this.#client ?? (deniable?.track && deniable);
   }
 
   set client(client: Client | undefined) {
@@ -103,6 +119,11 @@ export class DeniablePanel extends HTMLElement {
   }
 
   connectedCallback(): void {
+    // What was set before the element was defined would hide the setters.
+    for (const name of ["client", "words"] as const) {
+      const before = Object.getOwnPropertyDescriptor(this, name);
+      if (before && Reflect.deleteProperty(this, name)) this[name] = before.value;
+    }
     // A sheet of its own, since a content policy may refuse styles in the page.
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
@@ -122,16 +143,17 @@ export class DeniablePanel extends HTMLElement {
     const { client } = this;
     const state: State = { status: client?.status(), previews: client?.preview() ?? [], ledger: client?.ledger() };
     const { status } = state;
-    const shown = JSON.stringify([status?.state, status?.storage, status?.client?.consent, state.previews, state.ledger]);
+    const shown = JSON.stringify([status?.state, status?.storage, status?.consent, state.previews, state.ledger]);
     if (shown === this.#shown) return;
     this.#shown = shown;
     const words = { ...WORDS, ...this.words };
-    const takesPart = status?.client?.consent === "given";
+    const isOff = status?.state === "off";
+    const takesPart = status?.consent === "given" && !isOff;
     const hadFocus = this.#root.activeElement?.id;
     this.#title.textContent = words.title;
     this.#section.lang = words.lang;
     // It stays, so that it is read out when it changes, and then alone.
-    const says = takesPart ? words.intro : status?.state === "off" ? words.offline : words.off;
+    const says = takesPart ? words.intro : isOff ? words.offline : words.off;
     if (this.#says.textContent !== says) this.#says.textContent = says;
     this.#rest.replaceChildren(...this.#state(words, state, takesPart).filter((child) => child !== undefined));
     if (hadFocus) this.#root.getElementById(hadFocus)?.focus();
@@ -184,4 +206,10 @@ export class DeniablePanel extends HTMLElement {
   }
 }
 
-if (!customElements.get("deniable-panel")) customElements.define("deniable-panel", DeniablePanel);
+declare global {
+  interface HTMLElementTagNameMap {
+    "deniable-panel": DeniablePanel;
+  }
+}
+
+if (globalThis.customElements && !customElements.get("deniable-panel")) customElements.define("deniable-panel", DeniablePanel);

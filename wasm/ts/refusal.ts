@@ -86,6 +86,6 @@ export function badArgument(message: string): DeniableError {
 
 /** The error for a module that cannot be had. */
 export function cannotLoad(cause: unknown): DeniableError {
-  const message = `the module cannot be loaded (${cause}): serve the .wasm file beside the script, and allow 'wasm-unsafe-eval' in the page's script-src`;
+  const message = `the module cannot be loaded (${cause}): serve the .wasm file beside the script or give it as \`module\`, and allow 'wasm-unsafe-eval' in the page's script-src and its address in connect-src`;
   return new DeniableError("cannot-load", message, { cause });
 }

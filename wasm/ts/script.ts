@@ -3,7 +3,8 @@
  *
  *   <script src="/deniable/script.js" data-endpoint="https://answers.example" data-consent="given" defer></script>
  *
- * Its attributes are the options `endpoint`, `key`, `consent`, `name`, `delay-seconds` and `debug`; the client is `window.deniable`.
+ * Its attributes are the options `endpoint`, `key`, `consent`, `name`, `delay-seconds` and `debug`; `data-integrity` is the hash of
+ * `client.wasm`; the client is `window.deniable`.
  * With `data-page-views` each page that is opened is told as `page`, by the name that the attribute gives or the page's path.
  * Elements tell of themselves: `data-deniable="signed_up"` names an event, `data-deniable-properties` has its properties as JSON,
  * and `data-deniable-on` says when: `click`, `submit` (for forms without saying so) or `view`, once the element is there.
@@ -20,7 +21,9 @@ declare global {
 
 const script = document.currentScript as HTMLScriptElement | null;
 
-if (script && !window.deniable) begin(script, script.dataset);
+// An element whose id is `deniable` has that name until the client does.
+if (!script) console.warn("deniable: script.js is for a script tag without type=module");
+else if (!window.deniable?.track) begin(script, script.dataset);
 
 function begin({ src }: HTMLScriptElement, data: DOMStringMap): void {
   const client = (window.deniable = start({
@@ -28,17 +31,25 @@ function begin({ src }: HTMLScriptElement, data: DOMStringMap): void {
     consent: (data["consent"] ?? "pending") as Consent,
     delaySeconds: Number(data["delaySeconds"] ?? 3600),
     debug: "debug" in data,
-    module: new URL("client.wasm", src),
+    module: new Request(new URL("client.wasm", src), { integrity: data["integrity"] ?? "" }),
     ...(data["key"] && { key: data["key"] }),
     ...(data["name"] && { name: data["name"] }),
   }));
-  const pageName = data["pageViews"];
-  if (pageName !== undefined) client.page(pageName || location.pathname);
   for (const kind of ["click", "submit"]) {
     document.addEventListener(kind, (event) => told(client, kind, event.target as Element), { capture: true });
   }
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => viewed(client));
-  else viewed(client);
+  // What the browser makes ready ahead, and perhaps for nothing, nobody sees yet.
+  once((document as { prerendering?: boolean }).prerendering, "prerenderingchange", () => {
+    const pageName = data["pageViews"];
+    if (pageName !== undefined) client.page(pageName || location.pathname);
+    once(document.readyState === "loading", "DOMContentLoaded", () => viewed(client));
+  });
+}
+
+/** Acts now, or on an event of the document where it is to come. */
+function once(isToCome: boolean | undefined, event: string, act: () => void): void {
+  if (isToCome) document.addEventListener(event, act, { once: true });
+  else act();
 }
 
 /** An event of the page reached an element; the nearest one around it that tells of this kind does. */

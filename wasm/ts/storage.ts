@@ -58,22 +58,31 @@ const KEPT = "kept";
  * share one state.
  */
 export async function openIndexedDb(name: string): Promise<Storage> {
-  const request = indexedDB.open("deniable", 1);
-  const database = await new Promise<IDBDatabase>((resolve, reject) => {
+  let database: IDBDatabase | undefined;
+  const open = () => new Promise<IDBDatabase>((resolve, reject) => {
+    const request = indexedDB.open("deniable", 1);
     request.onupgradeneeded = () => request.result.createObjectStore(KEPT);
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => {
+      // The browser or the person erases it under the page: what comes then begins anew.
+      request.result.onclose = request.result.onversionchange = () => {
+        request.result.close();
+        database = undefined;
+      };
+      resolve(request.result);
+    };
     request.onerror = () => reject(request.error);
   });
-  database.onversionchange = () => database.close();
 
   const key = (what: string) => `${name} ${what}`;
   /** Does something in a transaction, and waits until it is durable. */
-  const run = <T>(mode: IDBTransactionMode, act: (kept: IDBObjectStore) => IDBRequest) => new Promise<T>((resolve, reject) => {
-    const transaction = database.transaction(KEPT, mode, { durability: "strict" });
+  const run = async <T>(mode: IDBTransactionMode, act: (kept: IDBObjectStore) => IDBRequest) => {
+    const transaction = (database ??= await open()).transaction(KEPT, mode, { durability: "strict" });
     const request = act(transaction.objectStore(KEPT));
-    transaction.oncomplete = () => resolve(request.result);
-    transaction.onabort = transaction.onerror = () => reject(transaction.error);
-  });
+    return new Promise<T>((resolve, reject) => {
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = transaction.onerror = () => reject(transaction.error);
+    });
+  };
   const get = <T>(what: string) => run<T | undefined>("readonly", (kept) => kept.get(key(what)));
   const put = (what: string, value: unknown) => run<void>("readwrite", (kept) => kept.put(value, key(what)));
 

@@ -9,8 +9,8 @@ interface Exports {
   call(operation: number): number;
 }
 
-/** From where a module can be had. */
-export type Source = string | URL | Response | BufferSource | WebAssembly.Module;
+/** From where a module can be had. A request may name the hash that pins it, as `integrity`. */
+export type Source = string | URL | Request | Response | BufferSource | WebAssembly.Module;
 
 const utf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder();
@@ -131,7 +131,7 @@ export async function compile(from: Source | Promise<Source>): Promise<WebAssemb
   try {
     let source = await from;
     if (source instanceof WebAssembly.Module) return source;
-    if (typeof source === "string" || source instanceof URL) source = await fetch(source);
+    if (typeof source === "string" || source instanceof URL || source instanceof Request) source = await fetch(source);
     if (!(source instanceof Response)) return await WebAssembly.compile(source as BufferSource);
     if (!source.ok) throw new Error(`${source.url} answers ${source.status}`);
     return await WebAssembly.compile(await source.arrayBuffer());

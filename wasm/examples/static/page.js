@@ -37,8 +37,8 @@ $("password").addEventListener("submit", (event) => {
   deniable.track("signed_in");
 });
 
-const { client } = await deniable.ready;
-if (client?.consent === "given") {
+const { consent } = await deniable.ready;
+if (consent === "given") {
   $("consent").hidden = true;
   ready();
 }

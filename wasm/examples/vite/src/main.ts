@@ -1,11 +1,10 @@
 import { start } from "deniable";
-import type { DeniablePanel } from "deniable/panel";
 import "deniable/panel";
 
 const endpoint = new URLSearchParams(location.search).get("collector") ?? "http://127.0.0.1:8080";
 const deniable = start({ endpoint, consent: "given", delaySeconds: 60 });
 
-document.querySelector<DeniablePanel>("deniable-panel")!.client = deniable;
+document.querySelector("deniable-panel")!.client = deniable;
 document.querySelector<HTMLFormElement>("#search")!.addEventListener("submit", (event) => {
   event.preventDefault();
   deniable.track("opened", { screen: "search" });
