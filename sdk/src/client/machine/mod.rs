@@ -99,6 +99,7 @@ impl Core {
         now: Moment,
     ) -> Result<Self, OpenError> {
         options.check()?;
+        registry.check_limits(options.limits)?;
         let Some(bytes) = stored else {
             return Self::begin(registry, options, Front::default(), Begun::New, entropy, now);
         };
@@ -126,7 +127,7 @@ impl Core {
         if let Some(stored) = catalog
             && stored.came_to(core.brought)
         {
-            if let Ok(received) = Registry::from_catalog(&stored.catalog) {
+            if let Ok(received) = Registry::from_catalog_within(&stored.catalog, core.options.limits) {
                 core.registry = Arc::new(received);
             }
             core.catalog = Some(stored);
@@ -156,6 +157,7 @@ impl Core {
         now: Moment,
     ) -> Result<Self, OpenError> {
         options.check()?;
+        registry.check_limits(options.limits)?;
         let why = state::read(unreadable).err().unwrap_or(StateError::Corrupt);
         let front = state::salvage(unreadable);
         // Where it is unknown what the person said, the person is to be asked.
@@ -363,7 +365,7 @@ impl Core {
 
     /// Takes the catalog that a collector offers. Reports that wait keep what they were made under.
     pub fn catalog(&mut self, catalog: &[u8], now: Moment) -> Taken {
-        let registry = match Registry::from_catalog(catalog) {
+        let registry = match Registry::from_catalog_within(catalog, self.options.limits) {
             Ok(registry) => registry,
             Err(error) => {
                 self.catalog_error = Some(error.clone());

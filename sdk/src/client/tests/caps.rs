@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Epsilon;
+use crate::registry::{CatalogError, Privacy};
 
 fn open(weekly: f64, lifetime: f64) -> Core {
     let mut declared = declared();
@@ -111,6 +112,46 @@ fn a_device_that_slept_spends_the_budgets_of_its_weeks() {
     core.track("saved", &[], at(0));
     core.advance(at(28 * DAY));
     assert_eq!((core.ledger(at(28 * DAY)).metrics[0].reports, core.status().refusals.week_spent), (28, 0));
+}
+
+/// Whatever a catalog says, no more is spent or shown than the program allows.
+#[test]
+fn a_catalog_beyond_the_programs_limits_is_not_used() {
+    let limits = |weekly, lifetime, public_bits| Privacy { weekly, lifetime, public_bits };
+    let mut tagged = declared();
+    tagged["tags"] = json!(["payer"]);
+    let tagged = registry_of(tagged).catalog();
+    for (limits, beyond) in [
+        (limits(8.0, 16.0, 1.0), None),
+        (limits(7.9, 16.0, 1.0), Some("privacy.weekly")),
+        (limits(8.0, 15.9, 1.0), Some("privacy.lifetime")),
+        (limits(8.0, 16.0, 0.9), Some("the bits of all tags")),
+    ] {
+        let mut small = declared();
+        small["privacy"] = json!({ "weekly": 4.0, "lifetime": 4.0 });
+        let options = Options { limits, ..options() };
+        let mut core = Core::open(registry_of(small), options, None, &mut host(), at(0)).unwrap();
+        let (before, taken) = (core.registry().hash(), core.catalog(&tagged, at(0)));
+        match (beyond, taken) {
+            (None, taken) => assert_eq!(taken, Taken::Changed),
+            (Some(named), Taken::Unusable(CatalogError::BeyondLimits { what, .. })) => assert_eq!(named, what),
+            (Some(named), taken) => panic!("{named}: {taken:?}"),
+        }
+        assert_eq!(core.registry().hash() == before, beyond.is_some(), "the questions stay as they were");
+    }
+    // One that was taken when more was allowed is not taken up again, and one that the program brings not at all.
+    let mut core = core();
+    assert_eq!(core.catalog(&tagged, at(0)), Taken::Changed);
+    let state = core.commit(at(0), true).unwrap().bytes.to_vec();
+    let strict = || Options { limits: limits(8.0, 16.0, 0.0), ..options() };
+    let core = Core::open(registry(), strict(), Some(&state), &mut host(), at(0)).unwrap();
+    assert_eq!(core.registry().hash(), registry().hash());
+    let brought = Arc::new(Registry::from_catalog(&tagged).unwrap());
+    for limits in [limits(8.0, 16.0, 0.0), limits(8.0, f64::NAN, 1.0)] {
+        let options = Options { limits, ..options() };
+        let refused = Core::open(Arc::clone(&brought), options, Some(&state), &mut host(), at(0));
+        assert!(matches!(refused, Err(OpenError::Catalog(_))));
+    }
 }
 
 proptest! {
