@@ -48,6 +48,8 @@ pub struct Core {
     queue: Queue,
     journal: Journal,
     timers: Timers,
+    /// The commit by which the person is forgotten, until it is durable.
+    erased_by: Option<u64>,
     counts: Counts,
     last_outcome: Option<Outcome>,
     begun: Begun,
@@ -137,6 +139,10 @@ impl Core {
             core.device = Some(device.map_err(|_| StateError::Corrupt)?);
         }
         core.ledger.close_unasked(&core.registry);
+        // Consent was given by default, and is not any more.
+        if core.consent() == Consent::Withdrawn && core.holds_answers() {
+            core.erase(now);
+        }
         core.advance(now);
         Ok(core)
     }
@@ -199,6 +205,7 @@ impl Core {
             queue: Queue::default(),
             journal: Journal::default(),
             timers: Timers::default(),
+            erased_by: None,
             counts: Counts::default(),
             last_outcome: None,
             clock: clock(now),
@@ -243,10 +250,14 @@ impl Core {
     /// Forgets the person, say because another one logs in: events, answers, what waits and the secret are erased with the next
     /// commit; what was spent stays. Consent stays as it is.
     pub fn reset(&mut self, now: Moment) {
-        if self.device.is_some() || self.queue.len() > 0 {
+        if self.holds_answers() || self.begun != Begun::New {
             self.erase(now);
             self.advance(now);
         }
+    }
+
+    fn holds_answers(&self) -> bool {
+        self.device.is_some() || self.queue.len() > 0
     }
 
     fn consent(&self) -> Consent {
@@ -260,6 +271,7 @@ impl Core {
         self.device = None;
         self.secret = DeviceSecret::from_bytes(*self.randomness.draw_secret());
         self.ledger.close_secret();
+        self.erased_by = Some(self.journal.next());
         self.journal.press(now.at);
     }
 
