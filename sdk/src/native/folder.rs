@@ -15,7 +15,7 @@
 //! A commit writes `state.new` and waits until its bytes are durable, renames `state` to `state.old` and `state.new` to
 //! `state`, and waits until the names are durable. Whatever breaks off in between, `state` or else `state.old` is whole,
 //! and holds the old or the new state. Should a disk lie, so that `state` is a beginning of the new one, its own
-//! checksum tells, and `state.old` is the old one.
+//! checksum tells, and `state.old` is the old one. What `state` says was spent is taken over, if that part of it is whole.
 //!
 //! A commit that forgets the person removes `state.old` and all that was kept aside before `state` is replaced, so that nothing
 //! of them is left once it is durable. What the disk itself keeps of removed files is beyond it.

@@ -174,6 +174,21 @@ impl Core {
         Self::begin(registry, options, front, Begun::Anew(why), entropy, now)
     }
 
+    /// Takes over what was spent and said from a later state than the one that was restored, as far as it can be read; its reports may
+    /// have left.
+    #[cfg(feature = "native")]
+    pub(crate) fn take_over(&mut self, later: &[u8], now: Moment) {
+        let Some(Front { ledger, decided }) = state::salvage(later) else {
+            return self.ledger.lose();
+        };
+        (self.ledger, self.decided) = (ledger, decided);
+        self.ledger.close_unasked(&self.registry);
+        if self.consent() == Consent::Withdrawn && self.holds_answers() {
+            self.erase(now);
+        }
+        self.journal.press(now.at);
+    }
+
     fn begin(
         registry: Arc<Registry>,
         options: Options,
