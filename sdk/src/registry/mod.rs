@@ -134,6 +134,24 @@ impl Registry {
         Ok(registry)
     }
 
+    /// A registry that asks nothing, under which a client can still erase what it holds.
+    pub fn empty() -> Self {
+        Self {
+            hash: RegistryHash::NONE,
+            privacy: Privacy::default(),
+            session_gap_minutes: 30,
+            lookback_days: 0,
+            metrics: Vec::new(),
+            groups: Vec::from([Vec::new()]),
+            cells: Vec::new(),
+            closed: Vec::new(),
+            named: Vec::new(),
+            trials: Vec::new(),
+            events: Vec::new(),
+            tags: Vec::new(),
+        }
+    }
+
     /// Its name.
     pub fn hash(&self) -> RegistryHash {
         self.hash
