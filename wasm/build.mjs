@@ -13,7 +13,7 @@ const options = {
   logLevel: "warning",
   write: false,
   // The names of the wire and of what is internal to the package. No property of a host or of the public classes has them.
-  mangleProps: /^((put|read)[A-Z].*|loadSync|begin|soFar|place|turn|settle|nextUpload|finishUpload|wakeAt|keptAside|isFleeting|act)$/,
+  mangleProps: /^((put|read)[A-Z].*|loadSync|begin|soFar|place|turn|settle|nextUpload|finishUpload|wakeAt|keptAside|isFleeting|isTaken|act)$/,
 };
 
 /** Bundles an entry. After esbuild, which reads TypeScript, terser makes it smaller still. */

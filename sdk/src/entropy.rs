@@ -3,7 +3,7 @@
 //! A privacy loss is proved for coins that nobody can predict. [`Randomness`] is a ChaCha generator with
 //! 8 rounds, seeded with 256 bits from the host's cryptographic generator. The best attack known reaches 7 rounds
 //! at a cost beyond any machine's, and needs the generator's output (Aumasson, *Too Much Crypto*, 2019); a
-//! report shows only comparisons with it. A host that cannot give the whole
+//! report shows only comparisons with it, and a batch 16 bytes of it as its id. A host that cannot give the whole
 //! seed gives an [`EntropyError`], and nothing is encoded. There is no other way to make one, but for the
 //! `test-util` feature, whose seeds protect nobody.
 
@@ -46,7 +46,8 @@ impl Entropy for SystemEntropy {
 /// The coins of the instantaneous response.
 ///
 /// It is neither `Clone` nor serializable: the same coins twice would let two reports be subtracted. A process that forks
-/// copies it all the same, so the child must make its own.
+/// copies it all the same, so the child must make its own; and so does a machine whose memory is saved and brought back, which nothing
+/// in it can notice.
 pub struct Randomness(ChaCha8Rng);
 
 impl Randomness {

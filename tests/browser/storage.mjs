@@ -123,6 +123,23 @@ async function erase(endpoint) {
   return told;
 }
 
+/** How often an answer is counted whose storage says that it failed, and has the state all the same. */
+async function twice(endpoint) {
+  const { start, MemoryStorage } = await import("/deniable/deniable.js");
+  const storage = new MemoryStorage();
+  const save = storage.save.bind(storage);
+  storage.save = async (state, before) => {
+    const isSaved = await save(state, before);
+    if (state.commit > 1) storage.save = save;
+    throw new Error(`lost after ${isSaved}`);
+  };
+  const client = start({ endpoint, consent: "given", name: "twice", storage });
+  await client.ready;
+  client.record("choice", true);
+  for (let i = 0; i < 3; i++) await client.flush();
+  return [client.ledger().reports, client.status().client.uploads.counted];
+}
+
 /** What is written beside the state, while clients come and go that are served one catalog. */
 async function beside(endpoint) {
   const { start, MemoryStorage } = await import("/deniable/deniable.js");
@@ -183,6 +200,7 @@ await test(async () => {
   assert.equal(await page.evaluate(meet, server.address), "withdrawn", "a no outlives what another tab writes");
   assert.deepEqual(await page.evaluate(crowd, server.address), ["withdrawn", 0], "a no is durable when its promise resolves");
   assert.deepEqual(await page.evaluate(recover, server.address), [["no-storage", 0], [undefined, 1]], "what is over is not told of");
+  assert.deepEqual(await page.evaluate(twice, server.address), [1, 1], "what was written is not done again");
   assert.deepEqual(await page.evaluate(beside, server.address), ["catalog"], "a catalog that is kept is not written again");
   const erased = [[undefined, 0, "pending", undefined], [undefined, 0, "given", 1], [undefined, 0, "withdrawn", 0]];
   assert.deepEqual(await other.evaluate(erase, server.address), erased, "a state that is erased begins anew");

@@ -52,6 +52,11 @@ fn nothing_leaves_without_consent_and_opting_out_erases() {
 }
 
 #[test]
+fn a_no_and_a_reset_hold_whatever_happens_around_them() {
+    run("forgets");
+}
+
+#[test]
 fn answers_of_strangers_lose_nothing_and_count_nothing_twice() {
     run("answers");
 }

@@ -10,7 +10,7 @@ use deniable::client::{
     Preview, Recorded, Reply, Spent, StateError, Status, StorageError, Taken, Tracked, Unfit,
 };
 use deniable::insight::Property;
-use deniable::registry::Registry;
+use deniable::registry::{Privacy, Registry};
 use deniable::{Answer as Given, BatchId, EncodeError, Entropy, EntropyError, MetricId};
 
 use crate::refusal::{Refusal, Refuse};
@@ -53,10 +53,12 @@ impl Client {
         }
     }
 
-    /// Opens a client with a catalog, options, what is stored, and 64 random bytes. The page says whether a state that cannot
-    /// be read was kept aside.
+    /// Opens a client with whether there is a catalog, the catalog, options, what is stored, and 64 random bytes. The page says whether a
+    /// state that cannot be read was kept aside, and learns whether what it told before is to be told again.
     fn open(&mut self, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
-        let registry = match Registry::from_catalog(from.bytes()) {
+        let (asks, catalog) = (from.whole() == 1, from.bytes());
+        let registry = if asks { Registry::from_catalog(catalog) } else { Ok(Registry::empty()) };
+        let registry = match registry {
             Ok(registry) => Arc::new(registry),
             Err(_) => return to.refuse(Refusal::BadCatalog),
         };
@@ -74,9 +76,8 @@ impl Client {
         match opened {
             Ok(mut core) => {
                 // What another tab wrote knows nothing of this page's timers.
-                if let Some(before) = &mut self.core {
-                    core.take_timers(before);
-                }
+                let goes_on = self.core.as_mut().is_none_or(|before| core.take_timers(before));
+                to.whole(goes_on.into());
                 self.core = Some(core);
             }
             Err(OpenError::Unreadable { error: StateError::Newer { .. }, .. }) => {
@@ -87,6 +88,7 @@ impl Client {
                 to.text(error.what);
                 [error.value, error.low, error.high].into_iter().for_each(|number| to.number(number as f64));
             }
+            Err(OpenError::Catalog(_)) => to.refuse(Refusal::BadCatalog),
             Err(_) => to.refuse(Refusal::UnreadableState),
         }
     }
@@ -113,7 +115,8 @@ fn options(from: &mut Arguments<'_>) -> Option<Options> {
         _ => Consent::Withdrawn,
     };
     let delay = core::time::Duration::from_millis(from.number() as u64);
-    Some(Options { key, consent, delay, ..Options::default() })
+    let limits = Privacy { weekly: from.number(), lifetime: from.number(), public_bits: from.number() };
+    Some(Options { key, consent, delay, limits, ..Options::default() })
 }
 
 /// An instant in milliseconds since 1970, and how many minutes local time is ahead of UTC.
@@ -198,6 +201,7 @@ fn commit(core: &mut Core, from: &mut Arguments<'_>, to: &mut Answer<'_>) {
     to.optional(core.commit(moment(from), urgent), |to, commit| {
         to.number(commit.number as f64);
         to.bytes(&commit.bytes);
+        to.whole(commit.erases.into());
     });
 }
 

@@ -136,12 +136,26 @@ export interface Reply {
   body: Uint8Array;
 }
 
+/** The most that a catalog may spend and show, whatever it says itself. What is left out is what any registry may say. */
+export interface Limits {
+  /** The ε of a week; at most 64. */
+  weekly?: number;
+  /** The ε for ever; at most 64. */
+  lifetime?: number;
+  /** The bits of all public tags, which travel as they are; at most 16. */
+  publicBits?: number;
+}
+
+/** What a client opens under that is only to erase. */
+export const NO_CATALOG = new Uint8Array();
+
 /** What a client opens with. */
 export interface Opening {
   catalog: Uint8Array;
   key: string;
   consent: Consent;
   delaySeconds: number;
+  limits: Limits;
   stored: Uint8Array;
   keptAside: boolean;
   random: Uint8Array;
@@ -227,12 +241,14 @@ export class Core extends Wire {
     super(REFUSALS, module);
   }
 
-  open(opening: Opening, now: Moment): void {
+  /** Opens it; false if somebody else had the person forgotten, of whom the one before was told. */
+  open(opening: Opening, now: Moment): boolean {
     if (!CONSENTS.includes(opening.consent)) throw badArgument(`consent must be one of ${CONSENTS.join(", ")}`);
     if (!(opening.delaySeconds >= 0)) throw badArgument(`delaySeconds is ${opening.delaySeconds}, but must be a number from 0`);
-    this.begin().putBytes(opening.catalog).putText(opening.key).putWhole(CONSENTS.indexOf(opening.consent));
-    this.putNumber(1000 * opening.delaySeconds).putBytes(opening.stored).putWhole(opening.keptAside).putBytes(opening.random);
-    this.#call(Operation.Open, now);
+    this.begin().putWhole(opening.catalog !== NO_CATALOG).putBytes(opening.catalog).putText(opening.key).putWhole(CONSENTS.indexOf(opening.consent));
+    const { weekly = Infinity, lifetime = Infinity, publicBits = Infinity } = opening.limits;
+    this.putNumber(1000 * opening.delaySeconds).putNumber(weekly).putNumber(lifetime).putNumber(publicBits).putBytes(opening.stored);
+    return this.putWhole(opening.keptAside).putBytes(opening.random).#call(Operation.Open, now).readWhole() === 1;
   }
 
   track(kind: 0 | 1 | 2, name: string, properties: Properties, now: Moment): Tracked {
@@ -278,9 +294,10 @@ export class Core extends Wire {
     return this.begin().putText(name).call(Operation.Segment).#optionalText();
   }
 
-  commit(urgent: boolean, now: Moment): Stored | undefined {
+  /** The state to write, and whether nothing of earlier ones may be left. */
+  commit(urgent: boolean, now: Moment): [state: Stored, erases: boolean] | undefined {
     this.begin().putWhole(urgent).#call(Operation.Commit, now);
-    return this.readWhole() ? { commit: this.readNumber(), bytes: this.readBytes() } : undefined;
+    return this.readWhole() ? [{ commit: this.readNumber(), bytes: this.readBytes() }, this.readWhole() === 1] : undefined;
   }
 
   /** Tells whether a commit is durable. */

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { BAD_CATALOG, Core, Taken, Turn, type Answer, type Consent, type CoreStatus, type Ledger, type Moment, type Outcome,
+import { BAD_CATALOG, Core, NO_CATALOG, Taken, Turn, type Answer, type Consent, type CoreStatus, type Ledger, type Limits, type Moment, type Outcome,
   type Preview, type Properties, type Recorded, type Reply, type Tracked, type Upload } from "./core.js";
 import { randomBytes } from "./host.js";
 import { DeniableError, type DeniableErrorCode } from "./refusal.js";
 import { MemoryStorage, openIndexedDb, type Storage } from "./storage.js";
 import { compile, type Source } from "./wire.js";
 
-export type { Answer, Budget, Consent, Ledger, Odds, Outcome, Preview, Properties, PropertyValue, Recorded, Spent, Tracked } from "./core.js";
+export type { Answer, Budget, Consent, Ledger, Limits, Odds, Outcome, Preview, Properties, PropertyValue, Recorded, Spent, Tracked } from "./core.js";
 export { DeniableError, type DeniableErrorCode } from "./refusal.js";
 export { MemoryStorage, type Storage, type Stored } from "./storage.js";
 export type { Source } from "./wire.js";
@@ -24,12 +24,14 @@ export interface Options {
   key?: string;
   /** What holds until the person decides: `pending` by default, so that nothing is kept or sent before `optIn`. */
   consent?: Consent;
-  /** The mean wait of a report before it may leave, so that the time of sending does not tell when it was made; 3600 by default. */
+  /** Each report waits a random part of this before it may leave, so that the time of sending does not tell when it was made; 3600 by default. */
   delaySeconds?: number;
-  /** Whose state it is, if an origin has several clients of one collector. */
+  /** Whose state it is, if an origin has several clients of one collector. Each name has a secret and a ledger of its own, with all its caps. */
   name?: string;
   /** The catalog's bytes, for a program that has them; else it is fetched from the collector, kept, and used offline. */
   catalog?: Uint8Array;
+  /** The most that a catalog may spend and show. One with more is not used. */
+  limits?: Limits;
   /** Where the state is kept, instead of IndexedDB. */
   storage?: Storage;
   /** The module, where it does not lie beside the script. */
@@ -108,12 +110,13 @@ const ADVICE: { [outcome in Outcome]?: string } = {
 };
 
 /**
- * Something that was called, to be done again on a state that another tab wrote. What is fleeting changes nothing that is stored, and
- * is over with its round.
+ * Something that was called, to be done again on a state that another tab wrote. What must always be taken tells nothing of the person.
+ * What is fleeting changes nothing that is stored, and is over with its round.
  */
 interface Operation {
   act: (core: Core, now: Moment) => unknown;
   now: Moment;
+  isTaken: boolean;
   isFleeting: boolean;
 }
 
@@ -152,6 +155,9 @@ export class Client {
   /** What the person said before this page, and to it. The first catalog may come long after, and the state with it. */
   #saidBefore: Consent | undefined;
   #said: Consent | undefined;
+  /** That it is being kept, and what was called for it. */
+  #saying: Promise<void> | undefined;
+  #decision: Operation | undefined;
   #working: Promise<void> | undefined;
   #again = false;
   #talking: Promise<void> | undefined;
@@ -195,7 +201,10 @@ export class Client {
     return this.#tracked(2, "", traits);
   }
 
-  /** Takes an answer to a metric that the program answers by itself. */
+  /**
+   * Takes an answer to a metric that the program answers by itself. That something was answered is not hidden: answer for everybody,
+   * not only for those to whom something happened.
+   */
   record(metric: string, answer: Answer): Recorded {
     const look = () => (Array.isArray(answer) ? [...answer] : answer);
     return this.#take("record", metric, look, (core, name, given, now) => core.record(name, given, now));
@@ -233,7 +242,10 @@ export class Client {
     return this.#decide("withdrawn", Turn.OptOut);
   }
 
-  /** Forgets the person, say because another one logs in. Consent stays as it is, and what was spent. */
+  /**
+   * Forgets the person, say because another one logs in. Consent stays as it is, and what was spent. Await it before the page goes: only
+   * then is it written.
+   */
   reset(): Promise<void> {
     return this.#turn(Turn.Reset);
   }
@@ -280,17 +292,21 @@ export class Client {
     return (this.#said ?? this.#consent()) === "given";
   }
 
-  /** Keeps what the person said beside the state, which may not be there before the first catalog. */
+  #isUnwanted(): boolean {
+    return (this.#said ?? this.#consent()) === "withdrawn";
+  }
+
+  /**
+   * Keeps what the person said beside the state, which may not be there before the first catalog. It comes first, so that a no holds
+   * however soon the page closes, and no tab takes a yes for older than the no before it.
+   */
   async #decide(said: Consent, turn: Turn): Promise<void> {
     this.#said = said;
-    const turned = this.#turn(turn);
-    await this.#starting;
-    try {
-      await this.#storage.keep("consent", Uint8Array.of(said === "given" ? 1 : 0));
-    } catch (error) {
-      this.#storageFails(error);
-    }
-    await turned;
+    this.#do((core, now) => core.turn(turn, now), true);
+    this.#decision = this.#pending.at(-1);
+    const keep = () => this.#storage.keep("consent", Uint8Array.of(said === "given" ? 1 : 0));
+    await (this.#saying = (this.#saying ?? this.#starting).then(keep).catch((error) => this.#storageFails(error)));
+    await this.#settle(true);
   }
 
   #tell(...said: unknown[]): void {
@@ -329,7 +345,7 @@ export class Client {
     const now = moment();
     const done = this.#core ? this.#ask(act, now) : "queued";
     if (this.#off) return "off";
-    this.#pending.push({ act, now, isFleeting: isFleeting || done === "no-consent" });
+    this.#pending.push({ act, now, isTaken, isFleeting: isFleeting || done === "no-consent" });
     this.#wake(SOON_MS);
     return done;
   }
@@ -368,8 +384,7 @@ export class Client {
       this.#fails("no-storage", `the browser keeps nothing for this page (${error}), so answers are gone with it`);
     }
     try {
-      const said = await this.#storage.read("consent");
-      if (said) this.#saidBefore = said[0] ? "given" : "withdrawn";
+      await this.#hear();
     } catch (error) {
       this.#storageFails(error);
     }
@@ -380,6 +395,12 @@ export class Client {
     });
     on("pagehide", () => this.#hide());
     on("visibilitychange", () => (document.hidden ? this.#hide() : this.#resume()));
+  }
+
+  /** Reads what the person said last, on whatever page. */
+  async #hear(): Promise<void> {
+    const said = await this.#storage.read("consent");
+    if (said) this.#saidBefore = said[0] ? "given" : "withdrawn";
   }
 
   #load(): Promise<WebAssembly.Module> {
@@ -448,6 +469,8 @@ export class Client {
         this.#catalog ??= kept;
         if (this.#catalog) this.#catalogState = "kept";
       }
+      // A no erases what is stored, whatever it was asked by.
+      if (this.#isUnwanted() && !this.#options.catalog && (await this.#storage.commit())) this.#catalog ??= NO_CATALOG;
       // What changed nothing is never due by itself, and would fill the list.
       const isUrgent = urgent || this.#pending.length >= MAX_PENDING / 2;
       if (this.#catalog) await this.#locked(this.#name, () => this.#write(isUrgent));
@@ -490,8 +513,14 @@ export class Client {
     if (this.#asks() && (wait <= 0 || wait > CATALOG_AGE_MS)) await this.#renew();
     // If no other tab does.
     await this.#locked(`${this.#name} upload`, async () => {
-      for (let upload; !this.#uploading && (upload = this.#ask((core, now) => core.nextUpload(now))); ) await this.#deliver(upload);
+      for (let upload; !this.#uploading && (upload = await this.#next()); ) await this.#deliver(upload);
     }, { ifAvailable: true });
+  }
+
+  /** What is to be sent, unless another tab wrote that it is erased. */
+  async #next(): Promise<Upload | undefined> {
+    if (this.#core && (await this.#storage.commit()) !== this.#commit) await this.#work(true);
+    return this.#ask((core, now) => core.nextUpload(now));
   }
 
   /** Whether the collector is asked for its catalog: not before there is consent. */
@@ -554,20 +583,26 @@ export class Client {
   async #write(urgent: boolean): Promise<void> {
     for (;;) {
       if (!this.#core || (await this.#storage.commit()) !== this.#commit) await this.#open();
+      for (let said; said !== this.#saying; ) await (said = this.#saying);
       const applied = new Set(this.#pending);
-      const state = this.#ask((core, now) => core.commit(urgent, now));
-      if (!state) {
+      const commit = this.#ask((core, now) => core.commit(urgent, now));
+      if (!commit) {
         // In an urgent round there is nothing to be written: what was done changed nothing, and is not done again over what another
         // tab writes later, such as a no after a yes that was known.
         this.#pending = this.#pending.filter((each) => !(urgent || each.isFleeting) || !applied.has(each));
         return;
       }
+      const [state, erases] = commit;
       let isDurable = false;
       try {
+        if (erases) await this.#storage.keep("aside", new Uint8Array());
         isDurable = await this.#storage.save(state, this.#commit);
         if (!isDurable) continue;
       } catch (error) {
         this.#storageFails(error);
+        // It may be there all the same, and what was done must not be done twice.
+        const stored = await this.#storage.load().catch(() => undefined);
+        isDurable = isSame(stored?.bytes, state.bytes);
       }
       this.#ask((core, now) => core.settle(state.commit, isDurable, now));
       if (!isDurable) return;
@@ -589,6 +624,8 @@ export class Client {
     const own = this.#catalog!;
     // Another tab may have brought a newer catalog together with the state that it wrote.
     catalog ??= (this.#core && !this.#options.catalog && (await this.#storage.read("catalog"))) || own;
+    // What was called before the person decided here goes by what was said before.
+    if (!this.#pending.includes(this.#decision!)) await this.#hear();
     const stored = await this.#storage.load();
     // Erased under the page: a yes is forgotten with all else, but not a no.
     if (this.#commit && !stored) this.#saidBefore = this.#ask((core) => core.status().consent) === "withdrawn" ? "withdrawn" : undefined;
@@ -598,12 +635,14 @@ export class Client {
       key: this.#options.key ?? "",
       consent: this.#consent(),
       delaySeconds: this.#options.delaySeconds ?? 3600,
+      limits: this.#options.limits ?? {},
       stored: stored?.bytes ?? new Uint8Array(),
       keptAside: false,
       random: randomBytes(64),
     };
+    let goesOn = true;
     try {
-      core.open(opening, moment());
+      goesOn = core.open(opening, moment());
     } catch (error) {
       const { code, message } = error as DeniableError;
       if (code === "bad-catalog" && catalog !== own) return this.#open(own);
@@ -616,9 +655,11 @@ export class Client {
     if (this.#problem?.code === "cannot-load") this.#problem = undefined;
     this.#core = core;
     this.#catalog = catalog;
+    // What was told of a person whom another tab forgot since.
+    if (!goesOn && this.#commit) this.#pending = this.#pending.filter(({ isTaken }) => isTaken);
     this.#commit = stored?.commit ?? 0;
-    // A wish for privacy that came after consent by default: what was kept until then goes. Nothing happens if nothing is.
-    if (core.status().consent === "withdrawn") core.turn(Turn.Reset, moment());
+    // A no that was said just before a page closed, which the state has not heard of.
+    if (this.#saidBefore === "withdrawn" && core.status().consent === "given") core.turn(Turn.OptOut, moment());
     for (const { act, now } of this.#pending) this.#ask(act, now);
   }
 

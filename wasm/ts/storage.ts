@@ -86,7 +86,8 @@ export async function openIndexedDb(name: string): Promise<Storage> {
   const get = <T>(what: string) => run<T | undefined>("readonly", (kept) => kept.get(key(what)));
   const put = (what: string, value: unknown) => run<void>("readwrite", (kept) => kept.put(value, key(what)));
 
-  await put("tried", true);
+  // Nothing is left of it, for nobody has agreed yet that anything is kept.
+  await run("readwrite", (kept) => (kept.put(true, key("tried")), kept.delete(key("tried"))));
   return {
     kind: "indexeddb",
     commit: async () => (await get<number>("commit")) ?? 0,

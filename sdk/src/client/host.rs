@@ -42,6 +42,12 @@ pub trait Host: Entropy {
     /// # Errors
     /// A [`StorageError`]. The client does not begin then.
     fn set_aside(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Removes all states that were set aside: the person is to be forgotten.
+    ///
+    /// # Errors
+    /// A [`StorageError`]. It is tried again.
+    fn clear_aside(&mut self) -> Result<(), StorageError>;
 }
 
 /// A [`Core`] with its host. Calls change the memory alone, but for [`Client::work`], [`Client::flush`] and
@@ -197,7 +203,8 @@ impl<H: Host> Client<H> {
     fn write(&mut self, urgent: bool) {
         let now = self.host.now();
         let Some(commit) = self.core.commit(now, urgent) else { return };
-        match self.host.store(&commit.bytes) {
+        let cleared = if commit.erases { self.host.clear_aside() } else { Ok(()) };
+        match cleared.and_then(|()| self.host.store(&commit.bytes)) {
             Ok(()) => self.core.committed(commit.number),
             Err(error) => {
                 let now = self.host.now();

@@ -221,6 +221,12 @@ impl Ledger {
         Self { lost_states: 1, ..Self::default() }
     }
 
+    /// Counts that a state was lost with what it knew of charges.
+    #[cfg(feature = "native")]
+    pub(super) fn lose(&mut self) {
+        self.lost_states = self.lost_states.saturating_add(1);
+    }
+
     /// Charges a report of `metric` for an epoch of that week, under a signal pattern.
     ///
     /// # Errors

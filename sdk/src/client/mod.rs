@@ -56,7 +56,8 @@
 //!   that has to be cut because it is too large goes on under its id where it may have been counted already; what cannot be known is
 //!   dropped and counted in [`Dropped::uncertain`], never sent twice.
 //! - What was spent is never lowered: not by a reset, not without consent, not by another catalog, and not by a damaged state whose
-//!   ledger is whole.
+//!   ledger is whole. An older state that is put back, as from a backup, is whole and cannot be told from the last: what was spent since
+//!   is then unknown, and what waited then goes again.
 //! - No call fails into the program, waits, or takes memory without bound. State, queue, timers and reasons have limits; what goes over
 //!   them is dropped, the oldest first, and counted.
 //!

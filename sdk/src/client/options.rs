@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::binary::binary;
+use crate::registry::Privacy;
 use crate::report::{MAX_BATCH_BYTES, WriteKey};
 
 /// What a program decides about its client. Every setting has a default that suits most.
@@ -28,6 +29,9 @@ pub struct Options {
     /// How long events may wait to be written with others; 5 seconds by default, at most an hour. What happened since the last
     /// writing is lost in a crash. Reports, charges and consent never wait.
     pub write_delay: Duration,
+    /// The most that a catalog may spend and show, whatever it says itself; what any registry may say by default. One with more
+    /// is not used. The caps of a program whose catalog is fetched are those that the collector chooses within this.
+    pub limits: Privacy,
 }
 
 impl Default for Options {
@@ -40,6 +44,7 @@ impl Default for Options {
             queue_bytes: 256 * 1024,
             max_age_days: 45,
             write_delay: Duration::from_secs(5),
+            limits: Privacy::MOST,
         }
     }
 }

@@ -35,7 +35,7 @@ use super::status::{Dropped, Refusals};
 use crate::binary::{self, Writer, binary};
 use crate::entropy::EntropyError;
 use crate::identity::DeviceSecret;
-use crate::registry::RegistryHash;
+use crate::registry::{CatalogError, RegistryHash};
 
 const MAGIC: [u8; 4] = *b"dncl";
 const FORMAT: u8 = 1;
@@ -221,6 +221,8 @@ pub enum OpenError {
     Entropy(EntropyError),
     /// A setting is outside its range.
     Options(OptionsError),
+    /// The registry is beyond [`Options::limits`](super::Options::limits).
+    Catalog(CatalogError),
     /// The host cannot load.
     Storage(super::status::StorageError),
 }
@@ -232,6 +234,7 @@ impl fmt::Debug for OpenError {
             Self::Unreadable { error, bytes } => write!(f, "Unreadable({error:?}, {} bytes)", bytes.len()),
             Self::Entropy(error) => error.fmt(f),
             Self::Options(error) => error.fmt(f),
+            Self::Catalog(error) => error.fmt(f),
             Self::Storage(error) => fmt::Debug::fmt(error, f),
         }
     }
@@ -243,6 +246,7 @@ impl fmt::Display for OpenError {
             Self::Unreadable { error, .. } => error.fmt(f),
             Self::Entropy(error) => error.fmt(f),
             Self::Options(error) => error.fmt(f),
+            Self::Catalog(error) => error.fmt(f),
             Self::Storage(error) => error.fmt(f),
         }
     }
@@ -254,6 +258,7 @@ impl core::error::Error for OpenError {
             Self::Unreadable { error, .. } => Some(error),
             Self::Entropy(error) => Some(error),
             Self::Options(error) => Some(error),
+            Self::Catalog(error) => Some(error),
             Self::Storage(error) => Some(error),
         }
     }
@@ -268,5 +273,11 @@ impl From<EntropyError> for OpenError {
 impl From<OptionsError> for OpenError {
     fn from(error: OptionsError) -> Self {
         Self::Options(error)
+    }
+}
+
+impl From<CatalogError> for OpenError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
     }
 }

@@ -62,6 +62,11 @@ impl Host for TestHost {
         self.aside.push(bytes.to_vec());
         Ok(())
     }
+
+    fn clear_aside(&mut self) -> Result<(), StorageError> {
+        self.aside.clear();
+        Ok(())
+    }
 }
 
 /// How a state is written: to a new file, which then takes the place of the old one.

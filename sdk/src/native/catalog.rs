@@ -8,7 +8,7 @@ use super::error::{CatalogFault, OpenError};
 use super::folder::Folder;
 use super::http::{Fetched, Http};
 use super::options::Catalog;
-use crate::registry::Registry;
+use crate::registry::{Privacy, Registry};
 
 /// A catalog of the collector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,10 +33,10 @@ impl Kept {
     }
 
     /// Reads what the folder keeps. A catalog that cannot be used is not there.
-    fn load(folder: Option<&Folder>) -> Option<(Self, Registry)> {
+    fn load(folder: Option<&Folder>, limits: Privacy) -> Option<(Self, Registry)> {
         let folder = folder?;
         let kept = Self::from_bytes(&folder.catalog().ok()??, folder.catalog_age())?;
-        let registry = Registry::from_catalog(&kept.catalog).ok()?;
+        let registry = Registry::from_catalog_within(&kept.catalog, limits).ok()?;
         Some((kept, registry))
     }
 }
@@ -46,10 +46,11 @@ pub(super) fn begin(
     from: &Catalog,
     folder: Option<&mut Folder>,
     http: &Http,
+    limits: Privacy,
 ) -> Result<(Arc<Registry>, Option<Kept>), OpenError> {
-    let kept = || Kept::load(folder.as_deref());
+    let kept = || Kept::load(folder.as_deref(), limits);
     if let Some(bytes) = from.built_in() {
-        let registry = Arc::new(Registry::from_catalog(bytes)?);
+        let registry = Arc::new(Registry::from_catalog_within(bytes, limits)?);
         let kept = from.is_fetched().then(|| kept().map(|(kept, _)| kept).unwrap_or_default());
         return Ok((registry, kept));
     }
@@ -57,7 +58,7 @@ pub(super) fn begin(
         return Ok((Arc::new(registry), Some(kept)));
     }
     let fault = match http.catalog("") {
-        Fetched::Catalog { tag, body } => match Registry::from_catalog(&body) {
+        Fetched::Catalog { tag, body } => match Registry::from_catalog_within(&body, limits) {
             Ok(registry) => {
                 let kept = Kept { tag, catalog: body, age: Some(Duration::ZERO) };
                 if let Some(folder) = folder {

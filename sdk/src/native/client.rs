@@ -78,7 +78,8 @@ impl NativeClient {
             Err(error @ FolderError::InUse { .. }) => return Err(OpenError::InUse(error)),
             opened => opened,
         };
-        let (registry, kept) = catalog::begin(&options.catalog, folder.as_mut().ok(), &http)?;
+        let (registry, kept) =
+            catalog::begin(&options.catalog, folder.as_mut().ok(), &http, options.client.limits)?;
         let Options { client, folder: path, clock, .. } = &options;
         let beginning = Beginning { registry, options: client, path, now: clock.now() };
         let (restored, folder) = match folder {

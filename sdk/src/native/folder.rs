@@ -15,7 +15,10 @@
 //! A commit writes `state.new` and waits until its bytes are durable, renames `state` to `state.old` and `state.new` to
 //! `state`, and waits until the names are durable. Whatever breaks off in between, `state` or else `state.old` is whole,
 //! and holds the old or the new state. Should a disk lie, so that `state` is a beginning of the new one, its own
-//! checksum tells, and `state.old` is the old one.
+//! checksum tells, and `state.old` is the old one. What `state` says was spent is taken over, if that part of it is whole.
+//!
+//! A commit that forgets the person removes `state.old` and all that was kept aside before `state` is replaced, so that nothing
+//! of them is left once it is durable. What the disk itself keeps of removed files is beyond it.
 
 use std::format;
 use std::io;
@@ -87,21 +90,43 @@ impl<F: Files> Folder<F> {
 
     /// Replaces the state. When this returns, the new one survives a crash of the machine.
     pub(super) fn store(&mut self, state: &[u8]) -> Result<(), StorageError> {
-        if let Err(error) = self.0.write(NEW, state) {
-            // What was written takes room that the disk may lack.
-            let _ = self.0.remove(NEW);
-            return Err(of_write(&error));
-        }
+        self.write_new(state)?;
         let renamed = self.0.rename(STATE, OLD).and_then(|()| self.0.rename(NEW, STATE));
         renamed.map_err(|error| of_rename(&error))?;
         self.0.sync().map_err(|error| of_write(&error))
     }
 
+    /// Replaces the state, and removes all others. When this returns, neither a crash of the machine nor a look into the folder brings
+    /// any of them back.
+    pub(super) fn store_alone(&mut self, state: &[u8]) -> Result<(), StorageError> {
+        self.write_new(state)?;
+        self.remove_others().map_err(|error| of_write(&error))?;
+        self.0.rename(NEW, STATE).map_err(|error| of_rename(&error))?;
+        self.0.sync().map_err(|error| of_write(&error))
+    }
+
+    /// Removes every state but the last, which a crash brings back until another one takes its place.
+    fn remove_others(&mut self) -> io::Result<()> {
+        if self.0.read(STATE)?.is_none() {
+            self.0.rename(OLD, STATE)?;
+        }
+        self.0.remove(OLD)?;
+        (1..=KEPT_ASIDE).try_for_each(|n| self.0.remove(&aside(n)))?;
+        self.0.sync()
+    }
+
+    fn write_new(&mut self, state: &[u8]) -> Result<(), StorageError> {
+        self.0.write(NEW, state).map_err(|error| {
+            // What was written takes room that the disk may lack.
+            let _ = self.0.remove(NEW);
+            of_write(&error)
+        })
+    }
+
     /// Takes a state that is damaged out of the way, and gives the name that it is kept under.
     pub(super) fn keep_aside(&mut self, generation: Generation) -> Result<String, StorageError> {
-        let name = |n: u32| format!("{STATE}.damaged.{n}");
-        let free = (1..KEPT_ASIDE).find(|n| matches!(self.0.read(&name(*n)), Ok(None)));
-        let name = name(free.unwrap_or(KEPT_ASIDE));
+        let free = (1..KEPT_ASIDE).find(|n| matches!(self.0.read(&aside(*n)), Ok(None)));
+        let name = aside(free.unwrap_or(KEPT_ASIDE));
         let renamed = self.0.rename(generation.name(), &name).and_then(|()| self.0.sync());
         renamed.map_err(|error| of_rename(&error))?;
         Ok(name)
@@ -123,6 +148,11 @@ impl<F: Files> Folder<F> {
         let renamed = self.0.rename(NEW_CATALOG, CATALOG).and_then(|()| self.0.sync());
         renamed.map_err(|error| of_rename(&error))
     }
+}
+
+/// The name of a state that is kept aside.
+fn aside(n: u32) -> String {
+    format!("{STATE}.damaged.{n}")
 }
 
 /// What a failed write means.

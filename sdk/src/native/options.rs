@@ -42,7 +42,9 @@ pub enum Catalog {
     /// The collector gives the catalog. The last one is kept; only a program that has none yet waits for it when it opens.
     ///
     /// # Privacy
-    /// The catalog also sets the caps, so who runs the collector decides what is asked and what it may cost.
+    /// The catalog also sets the caps and the public tags, so who runs the collector decides what is asked, what it may cost and what
+    /// is shown, within [`Options::limits`](client::Options::limits). A collector could also give each device a catalog of its own,
+    /// whose hash its reports then carry. A catalog that is built in leaves it neither.
     Fetched,
     /// The program brings a catalog, and the collector's takes its place when it comes.
     ///

@@ -65,7 +65,10 @@ impl Beginning<'_> {
         };
         match (self.read(folder, Generation::Before)?, last) {
             (Found::Good(core), None) => Ok((*core, StateStatus::Kept)),
-            (Found::Good(core), Some((_, kept_as))) => Ok((*core, StateStatus::TakenFromBefore { kept_as })),
+            (Found::Good(mut core), Some((bytes, kept_as))) => {
+                core.take_over(&bytes, self.now);
+                Ok((*core, StateStatus::TakenFromBefore { kept_as }))
+            }
             (Found::Nothing, None) => Ok((self.fresh()?, StateStatus::Kept)),
             (Found::Nothing, Some((bytes, kept_as))) => {
                 Ok((self.anew(&bytes)?, StateStatus::BegunAnew { kept_as }))

@@ -193,8 +193,12 @@ fn consent_is_durable_when_the_call_returns() {
     client.opt_in();
     record(&client);
     until(|| client.status().client.uploads.counted == 1);
+    std::fs::write(folder.join("state.damaged.1"), "what could not be read once").unwrap();
     client.opt_out();
     let on_disk = std::fs::read(folder.join("state")).unwrap();
+    for name in ["state.old", "state.damaged.1"] {
+        assert!(!folder.join(name).exists(), "{name} still tells of the person");
+    }
     assert_eq!(client.track("saved", &[]), Tracked::NoConsent);
     drop(client);
     let copy = tempfile::tempdir().unwrap();

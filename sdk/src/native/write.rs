@@ -31,7 +31,8 @@ pub(super) fn run(shared: &Arc<Shared>, mut folder: Folder) {
         if let Some(commit) = inner.core.commit(now, urgent) {
             (inner.urgent, inner.committing) = (false, true);
             drop(inner);
-            let stored = folder.store(&commit.bytes);
+            let stored =
+                if commit.erases { folder.store_alone(&commit.bytes) } else { folder.store(&commit.bytes) };
             inner = shared.lock();
             inner.committing = false;
             match stored {

@@ -12,7 +12,8 @@
 //! Whoever serves a catalog decides what is asked, as the author of a registry does. Reading one checks what the device relies on:
 //! places lie within their lists, no question is read from itself, no answer takes more than 65,536 steps, the state has its bound,
 //! and parameters and domains are sound.
-//! Then whatever it says costs what its parameters say, and no event makes the device fail.
+//! Then whatever it says costs what its parameters say, its caps and the bits of its tags are no larger than a registry's may be
+//! ([`Privacy::MOST`], or less by [`Registry::check_limits`]), and no event makes the device fail.
 
 use alloc::vec::Vec;
 
@@ -45,6 +46,14 @@ impl Registry {
     /// # Errors
     /// A [`CatalogError`] for bytes that are no catalog, one of another version, or one that no compiler wrote.
     pub fn from_catalog(bytes: &[u8]) -> Result<Self, CatalogError> {
+        Self::from_catalog_within(bytes, Privacy::MOST)
+    }
+
+    /// Reads a catalog that spends and shows no more than a program allows, nor than any registry may.
+    ///
+    /// # Errors
+    /// As [`Registry::from_catalog`] and [`Registry::check_limits`].
+    pub fn from_catalog_within(bytes: &[u8], limits: Privacy) -> Result<Self, CatalogError> {
         let body = bytes.strip_prefix(&MAGIC).ok_or(CatalogError::NotACatalog)?;
         let (&format, body) = body.split_first().ok_or(CatalogError::NotACatalog)?;
         if format != FORMAT {
@@ -52,8 +61,12 @@ impl Registry {
         }
         let mut registry: Self = binary::read(body).ok_or(CatalogError::Corrupt)?;
         registry.hash = RegistryHash::of(bytes);
-        let sound = registry.is_in_time() && registry.is_sound() && registry.complete().is_some();
-        sound.then_some(registry).ok_or(CatalogError::Corrupt)
+        if !registry.is_in_time() || !registry.is_sound() || registry.complete().is_none() {
+            return Err(CatalogError::Corrupt);
+        }
+        registry.check_limits(Privacy::MOST)?;
+        registry.check_limits(limits)?;
+        Ok(registry)
     }
 
     /// The bytes that a client receives.
@@ -97,11 +110,9 @@ impl Registry {
     }
 
     fn is_sound(&self) -> bool {
-        let Privacy { weekly, lifetime, .. } = self.privacy;
-        let cap = |cap: f64| cap > 0.0 && cap.is_finite();
+        let Privacy { weekly, lifetime, public_bits } = self.privacy;
         let closed = |place: &usize| *place < self.closed.len();
-        cap(weekly)
-            && cap(lifetime)
+        (weekly > 0.0 && lifetime > 0.0 && public_bits >= 0.0)
             && (1..=1440).contains(&self.session_gap_minutes)
             && self.lookback_days <= 366
             && self.cells.iter().all(|cell| cell.reduction.is_bounded())
@@ -112,6 +123,7 @@ impl Registry {
             && self.trials.iter().all(|trial| closed(&trial.closed) && trial.arms.iter().any(|arm| arm.1 > 0))
             && self.tags.len() <= MAX_TAGS
             && self.tags.iter().all(|(_, place)| closed(place))
+            && self.shown_bits() <= public_bits
             && self.metrics.is_sorted_by(|a, b| a.id < b.id)
             && !self.groups.is_empty()
             && self.groups.iter().flatten().all(|place| *place < self.metrics.len())
@@ -231,7 +243,7 @@ impl Test {
 }
 
 /// Bytes that give no registry.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {
     /// The bytes begin otherwise.
@@ -248,6 +260,16 @@ pub enum CatalogError {
     /// The bytes break off or go on, or hold what no registry can say.
     #[error("the catalog is damaged or cut short; fetch it again")]
     Corrupt,
+    /// It would spend or show more than the program allows.
+    #[error("the catalog has {value} for {what}, but this program allows {limit}; lower it in the registry")]
+    BeyondLimits {
+        /// Which limit.
+        what: &'static str,
+        /// What the catalog has.
+        value: f64,
+        /// What is allowed.
+        limit: f64,
+    },
 }
 
 #[cfg(test)]
@@ -377,6 +399,32 @@ mod tests {
         let mut to = Writer::new(&mut bytes);
         [1 << 40, 0, 1 << 39].into_iter().for_each(|number| to.number(number));
         assert!(binary::read::<Test>(&bytes).is_none());
+    }
+
+    /// Caps without end, or tags that name a device: more than any registry may say, so no compiler wrote it.
+    #[test]
+    fn a_catalog_that_spends_or_shows_more_than_a_registry_may_is_refused() {
+        let changed = |change: &dyn Fn(&mut Registry)| {
+            let mut registry = Registry::from_catalog(&catalog()).unwrap();
+            change(&mut registry);
+            Registry::from_catalog(&registry.catalog()).map(drop)
+        };
+        assert_eq!(changed(&|registry| registry.privacy = Privacy::MOST), Ok(()));
+        for beyond in [64.1, 1e300, f64::INFINITY, f64::NAN, 0.0, -1.0] {
+            assert!(changed(&|r| r.privacy.weekly = beyond).is_err(), "{beyond} a week");
+            assert!(changed(&|r| r.privacy.lifetime = beyond).is_err(), "{beyond} for life");
+        }
+        // One tag of two labels says a bit.
+        for (bits, shown) in [(1.0, true), (0.9, false), (-1.0, false), (f64::NAN, false)] {
+            assert_eq!(changed(&|r| r.privacy.public_bits = bits).is_ok(), shown, "{bits}");
+        }
+        let many = |registry: &mut Registry| {
+            registry.privacy.public_bits = 1e9;
+            let tag = registry.tags[0].1;
+            registry.closed[tag].labels = (0..60_000).map(|i| std::format!("{i}")).collect();
+            registry.tags.push((std::string::String::from("again"), tag));
+        };
+        assert!(matches!(changed(&many), Err(CatalogError::BeyondLimits { limit: 16.0, .. })));
     }
 
     #[test]

@@ -72,6 +72,11 @@ pub struct Privacy {
     pub public_bits: f64,
 }
 
+impl Privacy {
+    /// The most that a registry may say of each.
+    pub const MOST: Self = Self { weekly: 64.0, lifetime: 64.0, public_bits: 16.0 };
+}
+
 impl Default for Privacy {
     fn default() -> Self {
         Self { weekly: 8.0, lifetime: 16.0, public_bits: 4.0 }

@@ -20,6 +20,7 @@ mod tests;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt;
 
 use sha2::{Digest, Sha256};
@@ -133,6 +134,24 @@ impl Registry {
         Ok(registry)
     }
 
+    /// A registry that asks nothing, under which a client can still erase what it holds.
+    pub fn empty() -> Self {
+        Self {
+            hash: RegistryHash::NONE,
+            privacy: Privacy::default(),
+            session_gap_minutes: 30,
+            lookback_days: 0,
+            metrics: Vec::new(),
+            groups: Vec::from([Vec::new()]),
+            cells: Vec::new(),
+            closed: Vec::new(),
+            named: Vec::new(),
+            trials: Vec::new(),
+            events: Vec::new(),
+            tags: Vec::new(),
+        }
+    }
+
     /// Its name.
     pub fn hash(&self) -> RegistryHash {
         self.hash
@@ -189,6 +208,29 @@ impl Registry {
         self.tags.iter().map(|(name, closed)| (name.as_str(), &self.closed[*closed].labels[..]))
     }
 
+    /// Checks that it spends and shows no more than a program allows, whatever it says itself.
+    ///
+    /// # Errors
+    /// [`CatalogError::BeyondLimits`] for the first of its caps, or the bits of its tags, beyond that of `limits`.
+    pub fn check_limits(&self, limits: Privacy) -> Result<(), CatalogError> {
+        let Privacy { weekly, lifetime, .. } = self.privacy;
+        for (what, value, limit) in [
+            ("privacy.weekly", weekly, limits.weekly),
+            ("privacy.lifetime", lifetime, limits.lifetime),
+            ("the bits of all tags", self.shown_bits(), limits.public_bits),
+        ] {
+            if value.partial_cmp(&limit).is_none_or(Ordering::is_gt) {
+                return Err(CatalogError::BeyondLimits { what, value, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// The bits that all public tags together say.
+    fn shown_bits(&self) -> f64 {
+        self.tags().map(|(_, labels)| libm::log2(labels.len() as f64)).sum()
+    }
+
     /// What changed since `earlier` that a new version was needed for and did not get.
     pub fn unversioned_since(&self, earlier: &Self) -> Vec<Fault> {
         let changed = |metric: &Metric| {
@@ -212,9 +254,9 @@ impl Compiler<'_> {
         self.in_range(Place::new(["lookback_days"]), f64::from(declared.lookback_days), 0.0, 366.0);
         let Privacy { weekly, lifetime, public_bits } = declared.privacy;
         let place = Place::new(["privacy"]);
-        self.in_range(place.at("weekly"), weekly, 0.01, 64.0);
-        self.in_range(place.at("lifetime"), lifetime, 0.01, 64.0);
-        self.in_range(place.at("public_bits"), public_bits, 0.0, 16.0);
+        self.in_range(place.at("weekly"), weekly, 0.01, Privacy::MOST.weekly);
+        self.in_range(place.at("lifetime"), lifetime, 0.01, Privacy::MOST.lifetime);
+        self.in_range(place.at("public_bits"), public_bits, 0.0, Privacy::MOST.public_bits);
         if declared.metrics.is_empty() {
             let why = "define at least one metric in a table [metrics.NAME]";
             self.fault(Place::new(["metrics"]), Problem::Missing { why });

@@ -48,6 +48,8 @@ pub struct Core {
     queue: Queue,
     journal: Journal,
     timers: Timers,
+    /// The commit by which the person is forgotten, until it is durable.
+    erased_by: Option<u64>,
     counts: Counts,
     last_outcome: Option<Outcome>,
     begun: Begun,
@@ -99,6 +101,7 @@ impl Core {
         now: Moment,
     ) -> Result<Self, OpenError> {
         options.check()?;
+        registry.check_limits(options.limits)?;
         let Some(bytes) = stored else {
             return Self::begin(registry, options, Front::default(), Begun::New, entropy, now);
         };
@@ -126,7 +129,7 @@ impl Core {
         if let Some(stored) = catalog
             && stored.came_to(core.brought)
         {
-            if let Ok(received) = Registry::from_catalog(&stored.catalog) {
+            if let Ok(received) = Registry::from_catalog_within(&stored.catalog, core.options.limits) {
                 core.registry = Arc::new(received);
             }
             core.catalog = Some(stored);
@@ -136,6 +139,10 @@ impl Core {
             core.device = Some(device.map_err(|_| StateError::Corrupt)?);
         }
         core.ledger.close_unasked(&core.registry);
+        // Consent was given by default, and is not any more.
+        if core.consent() == Consent::Withdrawn && core.holds_answers() {
+            core.erase(now);
+        }
         core.advance(now);
         Ok(core)
     }
@@ -156,6 +163,7 @@ impl Core {
         now: Moment,
     ) -> Result<Self, OpenError> {
         options.check()?;
+        registry.check_limits(options.limits)?;
         let why = state::read(unreadable).err().unwrap_or(StateError::Corrupt);
         let front = state::salvage(unreadable);
         // Where it is unknown what the person said, the person is to be asked.
@@ -164,6 +172,21 @@ impl Core {
         front.ledger.close_secret();
         front.ledger.close_unasked(&registry);
         Self::begin(registry, options, front, Begun::Anew(why), entropy, now)
+    }
+
+    /// Takes over what was spent and said from a later state than the one that was restored, as far as it can be read; its reports may
+    /// have left.
+    #[cfg(feature = "native")]
+    pub(crate) fn take_over(&mut self, later: &[u8], now: Moment) {
+        let Some(Front { ledger, decided }) = state::salvage(later) else {
+            return self.ledger.lose();
+        };
+        (self.ledger, self.decided) = (ledger, decided);
+        self.ledger.close_unasked(&self.registry);
+        if self.consent() == Consent::Withdrawn && self.holds_answers() {
+            self.erase(now);
+        }
+        self.journal.press(now.at);
     }
 
     fn begin(
@@ -197,6 +220,7 @@ impl Core {
             queue: Queue::default(),
             journal: Journal::default(),
             timers: Timers::default(),
+            erased_by: None,
             counts: Counts::default(),
             last_outcome: None,
             clock: clock(now),
@@ -241,10 +265,14 @@ impl Core {
     /// Forgets the person, say because another one logs in: events, answers, what waits and the secret are erased with the next
     /// commit; what was spent stays. Consent stays as it is.
     pub fn reset(&mut self, now: Moment) {
-        if self.device.is_some() || self.queue.len() > 0 {
+        if self.holds_answers() || self.begun != Begun::New {
             self.erase(now);
             self.advance(now);
         }
+    }
+
+    fn holds_answers(&self) -> bool {
+        self.device.is_some() || self.queue.len() > 0
     }
 
     fn consent(&self) -> Consent {
@@ -258,6 +286,7 @@ impl Core {
         self.device = None;
         self.secret = DeviceSecret::from_bytes(*self.randomness.draw_secret());
         self.ledger.close_secret();
+        self.erased_by = Some(self.journal.next());
         self.journal.press(now.at);
     }
 
@@ -363,7 +392,7 @@ impl Core {
 
     /// Takes the catalog that a collector offers. Reports that wait keep what they were made under.
     pub fn catalog(&mut self, catalog: &[u8], now: Moment) -> Taken {
-        let registry = match Registry::from_catalog(catalog) {
+        let registry = match Registry::from_catalog_within(catalog, self.options.limits) {
             Ok(registry) => registry,
             Err(error) => {
                 self.catalog_error = Some(error.clone());

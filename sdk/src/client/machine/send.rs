@@ -22,6 +22,9 @@ pub struct Commit {
     pub number: u64,
     /// The whole state. It holds the secret, and is wiped from memory when dropped.
     pub bytes: Zeroizing<Vec<u8>>,
+    /// Whether the person was forgotten since the last that is durable: then whatever the host has of earlier states, those that it
+    /// set aside included, is to be gone with this one.
+    pub erases: bool,
 }
 
 impl core::fmt::Debug for Commit {
@@ -49,7 +52,7 @@ impl Core {
         let number = self.journal.take_number();
         let bytes = self.write(number);
         self.journal.begin(bytes.len());
-        Some(Commit { number, bytes })
+        Some(Commit { number, bytes, erases: self.erased_by.is_some() })
     }
 
     fn write(&self, commit: u64) -> Zeroizing<Vec<u8>> {
@@ -72,6 +75,7 @@ impl Core {
     /// The commit of that number is durable: what it holds may be sent.
     pub fn committed(&mut self, number: u64) {
         self.journal.succeed(number);
+        self.erased_by.take_if(|commit| *commit <= number);
     }
 
     /// The commit of that number failed, and may be durable or not. It is tried again, later each time.

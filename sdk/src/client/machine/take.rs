@@ -125,7 +125,8 @@ impl Core {
     /// Takes an answer to a metric that the program answers by itself. Its report belongs to the week.
     ///
     /// # Privacy
-    /// Each report costs ε₁ and all of one answer at most ε∞; the ledger refuses what would pass the caps.
+    /// Each report costs ε₁ and all of one answer at most ε∞; the ledger refuses what would pass the caps. That something was
+    /// answered is not hidden: answer for everybody, not only for those to whom something happened.
     pub fn record(&mut self, metric: &MetricId, answer: Answer<'_>, now: Moment) -> Recorded {
         if let Err(refusal) = self.ready(now) {
             return match refusal {
@@ -181,11 +182,14 @@ impl Core {
     }
 
     /// Goes on with the timers of a client whose place this one takes, if both are of one secret: between an erasure and what was
-    /// before it no time is measured.
-    pub fn take_timers(&mut self, before: &mut Self) {
-        if self.secret == before.secret {
+    /// before it no time is measured. False if somebody else had the person forgotten: then what the other was told, and is not
+    /// durable, is to be forgotten as well.
+    pub fn take_timers(&mut self, before: &mut Self) -> bool {
+        let is_same = self.secret == before.secret;
+        if is_same {
             self.timers = mem::take(&mut before.timers);
         }
+        is_same || before.erased_by.is_some()
     }
 
     /// Ends a timer: the seconds that passed. None if it does not run, or the clock was set back meanwhile.

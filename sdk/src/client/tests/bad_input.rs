@@ -56,6 +56,9 @@ fn a_state_that_cannot_be_loaded_or_set_aside_opens_nothing() {
         fn set_aside(&mut self, _: &[u8]) -> Result<(), StorageError> {
             Err(StorageError::Denied)
         }
+        fn clear_aside(&mut self) -> Result<(), StorageError> {
+            Err(StorageError::Denied)
+        }
     }
     for (loads, error) in [(false, StorageError::InUse), (true, StorageError::Denied)] {
         let opened = Client::open(registry(), options(), Unreachable(host(), loads));

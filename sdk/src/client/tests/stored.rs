@@ -116,6 +116,47 @@ fn who_opted_out_stays_out_when_the_state_is_damaged() {
     assert_eq!((client.status().consent, client.ledger().reports), (Consent::Withdrawn, 1));
 }
 
+/// Not even what was set aside outlives that the person is forgotten, and what cannot be removed is tried again.
+#[test]
+fn nothing_set_aside_outlives_the_person() {
+    let forget: [fn(&mut Client<TestHost>); 2] = [Client::opt_out, Client::reset];
+    for (forget, whole) in forget.into_iter().flat_map(|forget| [(forget, true), (forget, false)]) {
+        let (mut host, mut damaged) = (host(), state());
+        *damaged.last_mut().unwrap() ^= 1;
+        if !whole {
+            damaged[20] ^= 1;
+        }
+        host.disk.put(Some(damaged));
+        let mut client = Client::open(registry(), options(), host).unwrap();
+        client.flush();
+        assert_eq!(client.host().aside.len(), 1);
+        client.host().disk.fail(Some(StorageError::Full));
+        forget(&mut client);
+        client.host().disk.fail(None);
+        client.host().pass(5000);
+        client.host().aside.push(b"what could not be removed".to_vec());
+        client.work();
+        assert!(client.host().aside.is_empty());
+        // The next commit forgets nobody.
+        client.host().aside.push(b"later".to_vec());
+        client.opt_in();
+        client.flush();
+        assert_eq!(client.host().aside.len(), 1);
+    }
+}
+
+/// Who agreed by default alone, and is now said not to, is forgotten.
+#[test]
+fn consent_by_default_that_is_withdrawn_erases() {
+    let withdrawn = Options { consent: Consent::Withdrawn, ..Options::default() };
+    let mut core = Core::open(registry(), withdrawn, Some(&state()), &mut host(), at(DAY)).unwrap();
+    let commit = core.commit(at(DAY), false).unwrap();
+    assert!(commit.erases);
+    let core = open(&commit.bytes).unwrap();
+    assert_eq!((core.status().waiting + core.status().on_the_way, core.segment("payer")), (0, Some("no")));
+    assert_eq!(core.ledger(at(DAY)).reports, 3, "what was spent stays");
+}
+
 /// A state that was written in the first format. What is written now has the same ledger, byte by byte; the device's own state in it
 /// may have a newer format.
 #[test]

@@ -111,6 +111,31 @@ fn a_crash_at_any_step_and_byte_leaves_the_old_or_the_new_state() {
     assert!(ends.iter().any(|found| found.0 == next) && ends.iter().any(|found| found.0.is_none()));
 }
 
+/// Whatever breaks off, the last state or the new one is there, and no other once the new one is.
+#[test]
+fn a_state_stored_alone_leaves_no_other_behind() {
+    let mut ends = Vec::new();
+    for (steps, only_old) in (0..20).flat_map(|steps| [(steps, false), (steps, true)]) {
+        let mut folder = used();
+        folder.store(b"damaged").unwrap();
+        folder.keep_aside(Generation::Last).unwrap();
+        if !only_old {
+            folder.store(LAST).unwrap();
+        }
+        folder.0.steps = steps;
+        let stored = folder.store_alone(NEXT).is_ok();
+        let (last, before) = opened(folder.0.clone());
+        let found = last.or(before).unwrap();
+        assert!(found == LAST || found == NEXT, "{steps}");
+        assert!(!stored || found == NEXT, "{steps}");
+        if found == NEXT {
+            assert_eq!(folder.0.files.into_iter().collect::<Vec<_>>(), [(STATE.to_owned(), NEXT.to_vec())]);
+        }
+        ends.push(stored);
+    }
+    assert!(ends.contains(&true) && ends.contains(&false));
+}
+
 #[test]
 fn a_store_that_failed_is_made_good_by_the_next() {
     for steps in 0..4 {

@@ -58,13 +58,15 @@ fn every_beginning_of_a_file_opens_to_the_old_or_the_new_state() {
     };
     let (after, before) = (reports(&[("state", &new)]), reports(&[("state", &old)]));
     assert_eq!((after, before), (2, 1));
+    let ledger_end = 13 + u32::from_le_bytes(new[9..13].try_into().unwrap()) as usize + 8;
+    assert!(ledger_end < new.len());
     for length in 0..=new.len() {
         let torn = &new[..length];
         // A crash while the temporary is written, and between the two renames.
         assert_eq!(reports(&[("state", &old), ("state.new", torn)]), before, "{length}");
         assert_eq!(reports(&[("state.old", &old), ("state.new", torn)]), before, "{length}");
-        // A disk that lied: the new name is there, the new bytes are not.
-        let expected = if length == new.len() { after } else { before };
+        // A disk that lied: the new name is there, the new bytes are not. What they say was spent counts as soon as that is whole.
+        let expected = if length >= ledger_end { after } else { before };
         assert_eq!(reports(&[("state.old", &old), ("state", torn)]), expected, "{length}");
     }
 }
@@ -81,6 +83,12 @@ fn what_is_damaged_is_kept_aside_and_said() {
         matches!(&status.state, StateStatus::TakenFromBefore { kept_as } if kept_as == "state.damaged.1")
     );
     assert_eq!(fs::read(home.path().join("state/state.damaged.1")).unwrap(), damaged);
+    // The reports of the last state may have left, so they stay charged.
+    let ledger = client.ledger();
+    assert_eq!((ledger.reports, ledger.lost_states), (2, 0));
+    client.close(LONG);
+    let (_home, client, reports) = opened(&[("state.old", &old), ("state", &damaged[..20])]);
+    assert_eq!((reports, client.ledger().lost_states), (1, 1));
 
     // What was spent is taken over from a state whose ledger is whole.
     let (home, client, _) = opened(&[("state.old", b"nothing"), ("state", &damaged)]);

@@ -1,0 +1,119 @@
+// A no and a reset hold whatever happens around them: a page that closes at once, another tab that knows of nothing, a state that was
+// kept aside, and a catalog that is gone. What a catalog may spend and show is the program's to bound.
+import assert from "node:assert/strict";
+import { between, browser, clock, collector, open, pages, start, status, test, until } from "./harness.mjs";
+
+/** Reads what the browser keeps under a key, or puts a change of it in its place. */
+function kept({ key, at, byte }) {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open("deniable", 1);
+    request.onerror = () => reject(request.error);
+    request.onsuccess = () => {
+      const store = request.result.transaction("kept", "readwrite").objectStore("kept");
+      store.get(key).onsuccess = ({ target: { result: value } }) => {
+        const bytes = value?.bytes ?? value;
+        if (byte === undefined) return resolve(bytes && [...bytes]);
+        bytes[at] = byte;
+        store.put(value, key).onsuccess = resolve;
+      };
+    };
+  });
+}
+
+const record = (page) => page.evaluate(async () => (window.deniable.record("choice", true), await window.deniable.flush()));
+const optOut = (page) => page.evaluate(() => window.deniable.optOut());
+const screen = (page) => page.evaluate(() => window.deniable.preview().find(({ metric }) => metric === "first_screen")?.answer);
+
+await test(async () => {
+  const [server, context] = [await collector(), await browser()];
+  const stranger = between(server);
+  const address = await pages({ special: stranger.special });
+  const seen = [];
+  const opened = async (name, more) => {
+    const page = await open(context, address, { endpoint: address, name, ...more }, clock);
+    seen.push(page);
+    return page;
+  };
+
+  // The page closed when the no was kept, and the state was not yet written.
+  const early = await opened("early");
+  await early.evaluate(() => window.deniable.optIn());
+  await record(early);
+  await early.evaluate(kept, { key: "early consent", at: 0, byte: 0 });
+  await early.reload();
+  await start(early, { endpoint: address, name: "early" });
+  const out = await until(early, (s) => s.client && s.pending === 0, "opening");
+  assert.deepEqual([out.client.consent, out.client.begun], ["withdrawn", "restored"]);
+  assert.equal(await early.evaluate(() => window.deniable.record("choice", true)), "no-consent");
+  await early.evaluate(() => window.deniable.optIn());
+  await record(early);
+  assert.equal((await status(early)).client.consent, "given", "a yes after that is one");
+
+  // A state that was kept aside tells of the person as well.
+  const aside = await opened("aside", { consent: "given" });
+  await record(aside);
+  await aside.evaluate(kept, { key: "aside state", at: 40, byte: 255 });
+  await aside.reload();
+  await start(aside, { endpoint: address, name: "aside", consent: "given" });
+  assert.equal((await status(aside)).client.begun, "anew");
+  assert.ok((await aside.evaluate(kept, { key: "aside aside" })).length > 0, "it is kept aside");
+  await optOut(aside);
+  assert.deepEqual(await aside.evaluate(kept, { key: "aside aside" }), [], "and erased");
+
+  // A tab with a batch to send asks for the catalog while another one says no: nothing leaves after that.
+  const [one, other] = [await opened("tabs", { consent: "given" }), await opened("tabs", { consent: "given" })];
+  await record(one);
+  stranger.say = () => [503, ""];
+  await record(other);
+  await until(other, (s) => s.client.onTheWay === 1, "waiting to send again");
+  let offered;
+  const asked = new Promise((resolve) => (stranger.offer = (pass) => (resolve(), new Promise((answer) => (offered = async () => answer([200, await pass()]))))));
+  stranger.say = undefined;
+  await other.evaluate(() => (window.days += 1, void dispatchEvent(new Event("online"))));
+  await asked;
+  await optOut(one);
+  const before = stranger.came.length;
+  await offered();
+  stranger.offer = undefined;
+  await until(other, (s) => s.client.consent === "withdrawn", "hearing of the no");
+  await other.waitForTimeout(300);
+  assert.equal(stranger.came.length, before, "a report left after the no");
+
+  // What one tab was told of a person does not become the next one's, whom another tab let in.
+  const [first, second] = [await opened("persons", { consent: "given" }), await opened("persons", { consent: "given" })];
+  await record(first);
+  await record(second);
+  await second.evaluate(() => window.deniable.track("opened", { screen: "cart" }));
+  assert.equal(await screen(second), "cart");
+  await first.evaluate(() => window.deniable.reset());
+  await second.evaluate(() => window.deniable.flush());
+  assert.equal(await screen(second), "none");
+
+  // Nothing outlives a no for want of a catalog.
+  const stuck = await opened("stuck", { consent: "given" });
+  await stuck.evaluate(() => window.deniable.track("opened", { screen: "cart" }));
+  await record(stuck);
+  await stuck.evaluate(kept, { key: "stuck catalog", at: 4, byte: 99 });
+  stranger.offer = () => [0];
+  await stuck.reload();
+  await start(stuck, { endpoint: address, name: "stuck", consent: "given" });
+  assert.equal((await status(stuck)).state, "waiting");
+  const full = await stuck.evaluate(kept, { key: "stuck state" });
+  await optOut(stuck);
+  const { client } = await until(stuck, (s) => s.client?.consent === "withdrawn" && s.pending === 0, "erasing");
+  assert.equal(client.dropped.erased + client.waiting + client.onTheWay, client.dropped.erased);
+  assert.ok((await stuck.evaluate(kept, { key: "stuck state" })).length < full.length);
+  stranger.offer = undefined;
+  await stuck.evaluate(async () => (await window.deniable.optIn(), window.days += 1, await window.deniable.flush()));
+  await until(stuck, (s) => s.catalog === "current", "going on with the questions");
+  await record(stuck);
+  const { reports, forLife } = await stuck.evaluate(() => window.deniable.ledger());
+  assert.ok(reports === 2 && forLife.spent > 4 - 1e-6, "what was spent stays");
+
+  // The registry's caps are 60.
+  for (const [limits, code] of [[{ weekly: 60, lifetime: 60, publicBits: 0 }, undefined], [{ lifetime: 59.9 }, "bad-catalog"], [{ weekly: NaN }, "bad-catalog"]]) {
+    const bounded = await opened(`bounded ${JSON.stringify(limits)}`, { consent: "given", limits });
+    assert.equal((await status(bounded)).problem?.code, code, JSON.stringify(limits));
+  }
+  assert.deepEqual(seen.flatMap(({ errors }) => errors), []);
+});
