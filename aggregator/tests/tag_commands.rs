@@ -8,8 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use deniable::{
-    Batch, BatchId, DeviceSecret, Encoder, Epoch, MetricId, Randomness, SystemEntropy, Value, WriteKey,
-    write_batch,
+    Batch, BatchId, DeviceSecret, Encoder, Epoch, MetricId, Randomness, Value, WriteKey, write_batch,
 };
 use deniable_aggregator::catalog::Catalog;
 use deniable_aggregator::store::{Accepted, DiskStore, Selection, Store, Terms};
@@ -51,11 +50,11 @@ fn folder() -> tempfile::TempDir {
     store.declare(&catalog).unwrap();
     let registries = store.registries().unwrap();
     let labels: Vec<String> = catalog.registry().tags().next().unwrap().1.to_vec();
-    let mut randomness = Randomness::from_system().unwrap();
+    let mut randomness = Randomness::from_seed([1; 32]);
     let mut reports = Vec::new();
     for definition in catalog.definitions() {
         let metric = definition.stream().metric().clone();
-        let secret = DeviceSecret::draw(&mut SystemEntropy).unwrap();
+        let secret = DeviceSecret::from_bytes([2; 32]);
         let encoder = Encoder::new(metric, 1, *definition.params(), &secret);
         for (plan, counts) in ANSWERS {
             for (choice, count) in counts.into_iter().enumerate() {
@@ -233,9 +232,9 @@ fn a_label_without_figures_does_not_hide_the_others() {
     let shape = MetricId::new("shape").unwrap();
     let catalog = Catalog::parse(METRICS).unwrap_or_else(|faults| panic!("{faults}"));
     let definition = catalog.get(&shape, 1).unwrap();
-    let secret = DeviceSecret::draw(&mut SystemEntropy).unwrap();
+    let secret = DeviceSecret::from_bytes([2; 32]);
     let encoder = Encoder::new(shape.clone(), 1, *definition.params(), &secret);
-    let mut randomness = Randomness::from_system().unwrap();
+    let mut randomness = Randomness::from_seed([1; 32]);
     let report = encoder.encode(Value::Choice(0), Epoch(20_000), &mut randomness).unwrap();
     let labels = catalog.registry().tags().next().unwrap().1;
     let other = labels.iter().position(|label| !["free", "pro"].contains(&label.as_str())).unwrap();

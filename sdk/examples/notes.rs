@@ -68,7 +68,7 @@ fn run(
         ("agree", [], Some(client)) => client.opt_in(),
         ("disagree", [], Some(client)) => client.opt_out(),
         ("privacy", [], Some(client)) => show(client),
-        ("sync", [], Some(client)) => println!("{:?}", client.flush(Duration::from_secs(10))),
+        ("sync", [], Some(client)) => println!("{:?}", client.flush(Duration::from_secs(60))),
         _ => return Err(USAGE.into()),
     }
     if let (true, Some(client)) = (["add", "list", "find"].contains(&command), client) {

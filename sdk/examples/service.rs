@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             scope.spawn(move || answer(stream, &line, &client));
         }
     });
-    println!("{:?}", client.close(Duration::from_secs(5)));
+    println!("{:?}", client.close(Duration::from_secs(60)));
     Ok(())
 }
 

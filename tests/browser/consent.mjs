@@ -33,7 +33,7 @@ await test(async () => {
     return window.deniable.optIn();
   });
   await until(page, (s) => s.client?.consent === "given", "opting in");
-  await tab.evaluate(() => window.deniable.track("opened", { screen: "search" }));
+  await tab.evaluate(() => window.deniable.track("signed_up"));
   await until(tab, (s) => s.client?.consent === "given", "hearing of consent");
   await page.evaluate(async () => (window.deniable.track("opened", { screen: "cart" }), await window.deniable.flush()));
   const preview = await page.evaluate(() => window.deniable.preview());

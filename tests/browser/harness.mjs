@@ -12,6 +12,11 @@ const root = new URL("../../", import.meta.url).pathname;
 const { chromium } = createRequire(`${root}wasm/package.json`)("playwright-core");
 
 const TYPES = { html: "text/html; charset=utf-8", js: "text/javascript", mjs: "text/javascript", wasm: "application/wasm", css: "text/css" };
+/** The most that anything here may take, also where a machine has much else to do. */
+export const PATIENCE_MS = 300_000;
+// Browsers and programs live where it is noon, so that no day ends while a test runs. The sign is that of POSIX.
+const hoursAhead = 12 - new Date().getUTCHours();
+process.env.TZ = `Etc/GMT${hoursAhead < 0 ? "+" : "-"}${Math.abs(hoursAhead)}`;
 const EMPTY = "<!doctype html><meta charset=utf-8><title>page</title>";
 
 /** A collector of the registry given, on a port of its own. */
@@ -114,16 +119,19 @@ export function clock() {
 }
 
 /** A browser with an empty profile of its own, and `more` of Playwright's options. */
-export function browser(more = {}) {
-  return chromium.launchPersistentContext(`${folder}/profile-${Math.random()}`, {
+export async function browser(more = {}) {
+  const context = await chromium.launchPersistentContext(`${folder}/profile-${Math.random()}`, {
     executablePath: "/usr/bin/chromium",
     headless: true,
+    timeout: PATIENCE_MS,
     args: [
       "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync",
     ],
     ...more,
   });
+  context.setDefaultTimeout(PATIENCE_MS);
+  return context;
 }
 
 /** Opens a page. Its errors are in `errors`, and what it tells the console in `said`. */
@@ -160,13 +168,11 @@ export function status(page) {
 
 /** Waits until the status of a page's client is as `test` wants it. */
 export async function until(page, test, what) {
-  let last;
-  for (let tries = 0; tries < 1000; tries++) {
-    last = await status(page);
+  for (const end = Date.now() + PATIENCE_MS; ; await page.waitForTimeout(50)) {
+    const last = await status(page);
     if (test(last)) return last;
-    await page.waitForTimeout(50);
+    if (Date.now() > end) throw new Error(`${what} did not come to pass: ${JSON.stringify(last)}`);
   }
-  throw new Error(`${what} did not come to pass: ${JSON.stringify(last)}`);
 }
 
 /** Runs a test, then ends the process, whatever still runs. */

@@ -8,7 +8,11 @@ import { browser, collector, pages, test } from "./harness.mjs";
 const [packageFolder, , folder] = process.argv.slice(2);
 const wasm = new URL("../../wasm/", import.meta.url).pathname;
 const runtimes = new URL("../node/", import.meta.url).pathname;
-const run = (program, flags, cwd) => execFileSync(program, flags, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+/** Programs keep what they keep in the test's folder, and ask nobody for newer ones. */
+const own = { npm_config_cache: `${folder}/npm`, npm_config_update_notifier: "false", DENO_DIR: `${folder}/deno`, DENO_NO_UPDATE_CHECK: "1" };
+const run = (program, flags, cwd) => execFileSync(program, flags, {
+  cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...own },
+});
 const RUNTIMES = [
   ["Node", "node", []],
   ["Deno", `${runtimes}node_modules/.bin/deno`, ["run", "--quiet", "--no-prompt", "--allow-net", "--allow-read", "--allow-write"]],
@@ -38,8 +42,8 @@ async function opened(context, address, server) {
   const errors = [];
   page.on("pageerror", (error) => errors.push(String(error)));
   await page.goto(`${address}/?collector=${encodeURIComponent(server.address)}`);
-  await page.waitForFunction(() => document.title.startsWith("deniable: "));
-  assert.equal(await page.title(), "deniable: running");
+  const title = await page.waitForFunction(() => document.title.startsWith("deniable: ") && document.title);
+  assert.equal(await title.jsonValue(), "deniable: running");
   assert.deepEqual(errors, []);
   return page;
 }

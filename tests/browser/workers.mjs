@@ -5,12 +5,17 @@ import { browser, collector, open, pages, test, until } from "./harness.mjs";
 const script = (endpoint) => `
   import { start } from "/deniable/deniable.js";
   const deniable = start({ endpoint: "${endpoint}", consent: "given", delaySeconds: 0 });
-  addEventListener("message", async ({ ports: [port] }) => {
+  const tell = async (port) => {
     await deniable.ready;
     const recorded = deniable.record("choice", true);
     await deniable.flush();
     const { state, storage } = deniable.status();
     port.postMessage([recorded, state, storage]);
+  };
+  addEventListener("message", (event) => {
+    const told = tell(event.ports[0]);
+    // A service worker that takes long is not ended meanwhile.
+    event.waitUntil?.(told);
   });
 `;
 

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
 use deniable::{
     Answers, Batch, BatchError, DeviceSecret, EncodeError, Encoder, Encoding, Epoch, MetricId, Params,
@@ -164,9 +164,8 @@ fn readme() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// An app that has the package installed, and the README's client as its only file.
-fn app(client: &str) -> std::path::PathBuf {
-    let app = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-app");
+/// Makes a folder an app that has the package installed, and the README's client as its only file.
+fn make_app(app: &Path, client: &str) {
     let installed = app.join("node_modules/deniable");
     fs::create_dir_all(&installed).unwrap();
     for file in fs::read_dir(node::package()).unwrap() {
@@ -175,17 +174,18 @@ fn app(client: &str) -> std::path::PathBuf {
     }
     fs::write(app.join("package.json"), r#"{ "type": "module" }"#).unwrap();
     fs::write(app.join("client.ts"), client).unwrap();
-    app
 }
 
 #[test]
 fn the_readmes_client_compiles_runs_and_prints_what_it_says() {
     let readme = readme();
-    let app = app(&readme["ts"]);
+    let folder = tempfile::tempdir().unwrap();
+    let app = folder.path();
+    make_app(app, &readme["ts"]);
     let tsc = node::path("wasm/node_modules/typescript/bin/tsc");
     assert!(tsc.exists(), "TypeScript is not installed; `cargo xtask wasm` installs it");
     let options = "--strict --target es2022 --module nodenext --lib es2022,dom --types --noEmitOnError";
-    node::run(Command::new("node").arg(tsc).args(options.split(' ')).arg("client.ts").current_dir(&app));
+    node::run(Command::new("node").arg(tsc).args(options.split(' ')).arg("client.ts").current_dir(app));
 
     let body = app.join("body");
     let printed = node::run(
@@ -194,7 +194,7 @@ fn the_readmes_client_compiles_runs_and_prints_what_it_says() {
             .arg(node::path("tests/node/collector_stub.mjs"))
             .arg("client.js")
             .env("BODY", &body)
-            .current_dir(&app),
+            .current_dir(app),
     );
     assert_eq!(printed, readme["text"]);
     let body = fs::read(body).unwrap();

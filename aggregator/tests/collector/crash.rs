@@ -31,8 +31,17 @@ struct State {
     address: Option<String>,
     /// Batches that a client has and that are not acknowledged.
     open: usize,
+    /// No more kills come: the work is over when all is acknowledged.
+    is_last: bool,
     /// Nothing more is to be sent.
     over: bool,
+}
+
+impl State {
+    /// An acknowledged batch, as long as kills come.
+    fn again(&self) -> Option<u64> {
+        self.acknowledged.get(self.acknowledged.len() / 2).copied().filter(|_| !self.is_last)
+    }
 }
 
 /// Ends the work when its holder ends, be it by a panic, so that a failure is told and nobody waits for ever.
@@ -48,7 +57,8 @@ impl Drop for End<'_> {
 impl Work {
     fn new() -> Self {
         let waiting = (0..BATCHES).collect();
-        let state = State { waiting, acknowledged: Vec::new(), address: None, open: 0, over: false };
+        let state =
+            State { waiting, acknowledged: Vec::new(), address: None, open: 0, is_last: false, over: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -57,15 +67,16 @@ impl Work {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next batch and where to send it; none when all is acknowledged.
+    /// The next batch and where to send it; none when all is acknowledged. However late a kill comes, something is on its way: when
+    /// every batch is acknowledged, some go again.
     fn next(&self) -> Option<(u64, String)> {
         let mut state = self.lock();
         loop {
-            if state.over || state.waiting.is_empty() && state.open == 0 {
+            if state.over || state.is_last && state.waiting.is_empty() && state.open == 0 {
                 return None;
             }
             if let Some(address) = state.address.clone()
-                && let Some(n) = state.waiting.pop_front()
+                && let Some(n) = state.waiting.pop_front().or_else(|| state.again())
             {
                 state.open += 1;
                 return Some((n, address));
@@ -138,6 +149,7 @@ fn sigkill_loses_no_acknowledged_batch_and_repeats_none() {
             }
         }
         let collector = site.start();
+        work.lock().is_last = true;
         work.resume(&collector.address, &mut choices);
         // Until the last client has let go of its sender.
         acknowledgements.iter().for_each(drop);

@@ -14,7 +14,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::http::under;
-use crate::support::{METRICS, Section, accepted, batch, catalog, exactly_once, planted, today};
+use crate::support::{
+    METRICS, Section, accepted, batch, catalog, exactly_once, planted, today, within_a_day,
+};
 
 /// The command under test.
 pub(crate) fn deniable(arguments: &[&str]) -> Command {
@@ -371,9 +373,11 @@ fn a_clock_far_ahead_of_the_store_is_refused_until_its_date_is_accepted() {
     store.commit(&[accepted(1, &old)], Epoch(last - 45)).unwrap();
     drop(store);
     let date = |day| Day(day).to_string();
-    let error = error_of(&site.serve("127.0.0.1:0").output().unwrap());
-    let remedy = format!("--accept-date {}", date(today()));
-    holds(&error, &["clock", &date(today()), &date(last), &remedy]);
+    within_a_day(|today| {
+        let error = error_of(&site.serve("127.0.0.1:0").output().unwrap());
+        let remedy = format!("--accept-date {}", date(today));
+        move || holds(&error, &["clock", &date(today), &date(last), &remedy])
+    })();
     assert_eq!(DiskStore::open(&site.store()).unwrap().open_from().unwrap(), Epoch(last - 45));
     let yesterday = date(today() - 1);
     error_of(&site.serve("127.0.0.1:0").args(["--accept-date", &yesterday]).output().unwrap());

@@ -1,11 +1,12 @@
 //! What the tests share: a catalog, batches byte for byte, and reports that can be told apart in the counts.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deniable::{Batch, Epoch, MetricId, WriteKey};
 use deniable_aggregator::catalog::Catalog;
+use deniable_aggregator::collect::{Clock, DEFAULT_OPEN_DAYS, Settings, Window};
 use deniable_aggregator::decode::Counts;
 use deniable_aggregator::store::{Accepted, Checked, Refused, Registries, Selection, Store, Terms};
 
@@ -117,9 +118,44 @@ static PLANT_EPOCHS: LazyLock<[u32; 2]> = LazyLock::new(|| {
     [today, if today.is_multiple_of(16) { today + 1 } else { today - 1 }]
 });
 
-/// The day, counted from 1970-01-01 UTC.
+/// The day on which the tests began, counted from 1970-01-01 UTC, whatever the day is by now.
 pub(crate) fn today() -> u32 {
+    static TODAY: LazyLock<u32> = LazyLock::new(day_now);
+    *TODAY
+}
+
+/// The day, counted from 1970-01-01 UTC.
+fn day_now() -> u32 {
     (SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400) as u32
+}
+
+/// Does something that depends on the day, which it is given; again if the day ended meanwhile.
+pub(crate) fn within_a_day<T>(act: impl Fn(u32) -> T) -> T {
+    loop {
+        let day = day_now();
+        let done = act(day);
+        if day_now() == day {
+            return done;
+        }
+    }
+}
+
+/// A clock that stays at noon of [`today`].
+struct Noon;
+
+impl Clock for Noon {
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(86_400 * u64::from(today()) + 43_200)
+    }
+
+    fn running(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The settings of a collector for which it is always [`today`].
+pub(crate) fn settings() -> Settings {
+    Settings { window: Window::with_clock(DEFAULT_OPEN_DAYS, Arc::new(Noon)), ..Settings::default() }
 }
 
 /// Where batch `n` leaves its mark in each of two epochs: a cohort and a bit that no other batch touches.

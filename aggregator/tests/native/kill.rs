@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use deniable::client::{self, Consent, Recorded};
 use deniable::native::{Catalog, Flushed, NativeClient, Options};
@@ -13,7 +13,7 @@ use deniable::{Answer, MetricId};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use crate::site::{LONG, Site};
+use crate::site::{LONG, Site, until};
 
 const KILLS: u32 = 30;
 const FOLDER: &str = "DENIABLE_TEST_FOLDER";
@@ -92,7 +92,16 @@ fn what_is_charged_is_counted_once_whenever_the_program_dies() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        wait(Duration::from_micros(chance.random_range(20_000..200_000)));
+        if kill % 3 == 0 {
+            // Maybe before it has begun.
+            wait(Duration::from_micros(chance.random_range(20_000..200_000)));
+        } else {
+            for _ in 0..chance.random_range(1..12) {
+                let seen = written(&folder);
+                until(|| written(&folder) != seen);
+            }
+            wait(Duration::from_micros(chance.random_range(0..5_000)));
+        }
         program.kill().unwrap();
         program.wait().unwrap();
 
@@ -113,6 +122,11 @@ fn what_is_charged_is_counted_once_whenever_the_program_dies() {
     let charged: u64 = client.ledger().metrics.iter().map(|spent| spent.reports).sum();
     assert!(charged >= before.charged && charged > 100, "{charged}");
     assert_eq!(site.counted("slow"), charged);
+}
+
+/// When a state was last written.
+fn written(folder: &Path) -> Option<SystemTime> {
+    fs::metadata(folder.join("state")).and_then(|state| state.modified()).ok()
 }
 
 /// Lets a random time pass.

@@ -57,12 +57,12 @@ int main(int count, char **arguments) {
         void *failed = NULL;
         MUST(pthread_join(threads[i], &failed) == 0 && failed == NULL);
     }
-    MUST(deniable_flush(client, 20000) == DENIABLE_RESULT_OK);
+    MUST(deniable_flush(client, 300000) == DENIABLE_RESULT_OK);
 
     char *status = deniable_status(client);
     MUST(status != NULL);
     puts(status);
     deniable_free_text(status);
-    MUST(deniable_close(client, 20000) == DENIABLE_RESULT_OK);
+    MUST(deniable_close(client, 300000) == DENIABLE_RESULT_OK);
     return 0;
 }

@@ -134,7 +134,7 @@ fn what_is_null_or_not_utf8_is_answered_and_changes_nothing() {
         (&status["working"], &status["state"], &status["unknown_events"]),
         (&true.into(), &"new".into(), &1.into())
     );
-    assert_eq!(unsafe { deniable_close(client, 10_000) }, Ok);
+    assert_eq!(unsafe { deniable_close(client, 300_000) }, Ok);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_client_that_cannot_open_says_why_with_its_causes() {
 
     let client = open(&folder, |_| {});
     fails("another process", &|_| {});
-    assert_eq!(unsafe { deniable_close(client, 10_000) }, DeniableResult::Ok);
+    assert_eq!(unsafe { deniable_close(client, 300_000) }, DeniableResult::Ok);
 }
 
 #[test]

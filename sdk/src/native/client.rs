@@ -24,7 +24,7 @@ use crate::metric::MetricId;
 /// How long a client waits for its threads that was dropped without being closed.
 const DROP_WAIT: Duration = Duration::from_secs(2);
 /// How long consent waits to be durable.
-const CONSENT_WAIT: Duration = Duration::from_secs(2);
+pub(super) const CONSENT_WAIT: Duration = Duration::from_secs(2);
 /// What a disk may take beyond the time that closing was given.
 const DISK_GRACE: Duration = Duration::from_secs(1);
 

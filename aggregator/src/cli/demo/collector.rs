@@ -1,9 +1,9 @@
-//! The demo's collector: a process of its own, started anew on the same store and port if it dies.
+//! The demo's collector: a process of its own, started anew on the same store if it dies.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +20,6 @@ pub(crate) struct Collector {
     store: PathBuf,
     metrics: PathBuf,
     process: Mutex<Running>,
-    url: String,
     agent: ureq::Agent,
 }
 
@@ -28,18 +27,19 @@ struct Running {
     child: Child,
     /// Kept open, so that the collector can go on writing to it.
     _stdout: BufReader<ChildStdout>,
+    /// Where reports go.
+    url: String,
     restarts: usize,
 }
 
 impl Collector {
     /// Starts a collector on a free loopback port.
     pub(crate) fn start(store: &Path, metrics: &Path) -> Result<Self> {
-        let (child, stdout, address) = spawn(store, metrics, "127.0.0.1:0")?;
+        let running = spawn(store, metrics)?;
         Ok(Self {
             store: store.into(),
             metrics: metrics.into(),
-            process: Mutex::new(Running { child, _stdout: stdout, restarts: 0 }),
-            url: format!("http://{address}/v1/reports"),
+            process: Mutex::new(running),
             agent: ureq::Agent::config_builder()
                 .timeout_global(Some(TIMEOUT))
                 .http_status_as_error(false)
@@ -48,20 +48,24 @@ impl Collector {
         })
     }
 
-    /// Where reports go.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
+    fn process(&self) -> MutexGuard<'_, Running> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where reports go. A collector that is started again has another address, as its own may be taken meanwhile.
+    pub(crate) fn url(&self) -> String {
+        self.process().url.clone()
     }
 
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner).child.id()
+        self.process().child.id()
     }
 
     /// Posts a batch until it is acknowledged. The batch id makes the collector count it once.
     pub(crate) fn post(&self, batch: &[u8]) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let posted = self.agent.post(&self.url).content_type("application/octet-stream").send(batch);
+            let posted = self.agent.post(self.url()).content_type("application/octet-stream").send(batch);
             match posted {
                 Ok(response) if response.status().is_success() => return Ok(()),
                 Ok(response) if response.status() != 503 => {
@@ -72,23 +76,21 @@ impl Collector {
             }
             std::thread::sleep(PAUSE);
         }
-        bail!("the collector at {} did not acknowledge a batch in {ATTEMPTS} attempts", self.url)
+        bail!("the collector at {} did not acknowledge a batch in {ATTEMPTS} attempts", self.url())
     }
 
     /// Starts the collector again if it has died.
     fn revive(&self) -> Result<()> {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut process = self.process();
         if process.child.try_wait()?.is_some() {
-            let address = self.url.trim_start_matches("http://").trim_end_matches("/v1/reports");
-            let (child, stdout, _) = spawn(&self.store, &self.metrics, address)?;
-            *process = Running { child, _stdout: stdout, restarts: process.restarts + 1 };
+            *process = Running { restarts: process.restarts + 1, ..spawn(&self.store, &self.metrics)? };
         }
         Ok(())
     }
 
     /// Ends the collector without warning, as a power cut would, and says how often it had to be started again before.
     pub(crate) fn kill(self) -> Result<usize> {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut process = self.process();
         process.child.kill()?;
         process.child.wait()?;
         Ok(process.restarts)
@@ -105,8 +107,8 @@ impl Drop for Collector {
     }
 }
 
-/// Starts `deniable serve` and waits until it says where it listens.
-fn spawn(store: &Path, metrics: &Path, listen: &str) -> Result<(Child, BufReader<ChildStdout>, String)> {
+/// Starts `deniable serve` on a free loopback port and waits until it says where it listens.
+fn spawn(store: &Path, metrics: &Path) -> Result<Running> {
     let mut command = Command::new(std::env::current_exe().context("the demo's own program")?);
     // Settings of a collector of the user's own are not meant for this one, whose settings nobody wants to read.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DENIABLE_")) {
@@ -117,7 +119,7 @@ fn spawn(store: &Path, metrics: &Path, listen: &str) -> Result<(Child, BufReader
     }
     let mut child = command
         .arg("serve")
-        .args(["--listen", listen])
+        .args(["--listen", "127.0.0.1:0"])
         .args(["--store".as_ref(), store.as_os_str(), "--metrics".as_ref(), metrics.as_os_str()])
         .stdout(Stdio::piped())
         .spawn()
@@ -126,7 +128,10 @@ fn spawn(store: &Path, metrics: &Path, listen: &str) -> Result<(Child, BufReader
     let mut line = String::new();
     stdout.read_line(&mut line)?;
     match line.trim().strip_prefix("listening on http://") {
-        Some(address) => Ok((child, stdout, address.to_owned())),
+        Some(address) => {
+            let url = format!("http://{address}/v1/reports");
+            Ok(Running { child, _stdout: stdout, url, restarts: 0 })
+        }
         None => {
             child.kill()?;
             child.wait()?;

@@ -12,7 +12,9 @@ use super::Closed;
 /// What is installed from PyPI.
 const DUCKDB: &str = "duckdb>=1.4,<3";
 /// What pip says when it cannot reach PyPI.
-const OFFLINE: [&str; 4] = [
+const OFFLINE: [&str; 6] = [
+    "connection broken by",
+    "Read timed out",
     "NewConnectionError",
     "Temporary failure in name resolution",
     "Network is unreachable",
@@ -29,6 +31,9 @@ fn run(command: &mut Command) -> Output {
 /// A Python that has DuckDB, in an environment of its own below the target folder; none if there is no network.
 fn python() -> Option<PathBuf> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duckdb");
+    // One process installs at a time.
+    let lock = fs::File::create(home.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
     let (python, done) = (home.join("bin/python"), home.join("installed"));
     if fs::read_to_string(&done).is_ok_and(|installed| installed == DUCKDB) {
         return Some(python);

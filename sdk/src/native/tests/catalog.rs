@@ -30,7 +30,7 @@ fn offering(collector: &Collector, tag: &'static str, words: &'static str) {
 }
 
 fn open(home: &Path, url: &str, catalog: Catalog) -> Result<NativeClient, OpenError> {
-    NativeClient::open(Options { catalog, ..options(home, url) })
+    super::open(&Options { catalog, ..options(home, url) })
 }
 
 fn hash(client: &NativeClient) -> RegistryHash {
@@ -79,8 +79,7 @@ fn a_fetched_catalog_is_kept_and_renewed_when_it_changed() {
     assert_eq!(client.close(LONG), Closed::Written);
     assert_eq!(client.ledger().metrics.iter().map(|spent| spent.reports).sum::<u64>(), 2);
     // The next start begins with it.
-    let closed = Collector::counting().url.clone();
-    let client = open(home.path(), &closed, Catalog::Fetched).unwrap();
+    let client = open(home.path(), NOBODY, Catalog::Fetched).unwrap();
     assert_eq!(hash(&client), registry("Second?").hash());
 }
 
@@ -96,13 +95,12 @@ fn without_any_catalog_the_reason_is_told() {
         let error = open(home.path(), &collector.url, Catalog::Fetched).unwrap_err();
         assert!(matches!(error, OpenError::NoCatalog(_)) && error.to_string().contains(fault), "{error}");
     }
-    let closed = Collector::counting().url.clone();
-    let error = open(home.path(), &closed, Catalog::Fetched).unwrap_err();
+    let error = open(home.path(), NOBODY, Catalog::Fetched).unwrap_err();
     assert!(
         matches!(error, OpenError::NoCatalog(CatalogFault::Network(NetworkFault::Unreachable))),
         "{error}"
     );
-    let error = open(home.path(), &closed, Catalog::BuiltIn(b"no catalog".to_vec())).unwrap_err();
+    let error = open(home.path(), NOBODY, Catalog::BuiltIn(b"no catalog".to_vec())).unwrap_err();
     assert!(matches!(error, OpenError::Catalog(_)), "{error}");
 }
 
@@ -120,8 +118,7 @@ fn a_built_in_catalog_gives_way_to_the_collectors() {
     let client = open(home.path(), &collector.url, built_in()).unwrap();
     until(|| hash(&client) == registry("Fetched?").hash());
     assert_eq!(client.close(LONG), Closed::Written);
-    let closed = Collector::counting().url.clone();
-    let client = open(home.path(), &closed, built_in()).unwrap();
+    let client = open(home.path(), NOBODY, built_in()).unwrap();
     assert_eq!(hash(&client), registry("Fetched?").hash());
     drop(client);
     // A program with newer questions of its own asks those, until the collector says that its own are still the same.

@@ -12,7 +12,7 @@ use crate::client::{Begun, StateError, StorageError};
 /// The states of a client that made one report, and then another: the last one and the one before.
 fn two_states() -> (Vec<u8>, Vec<u8>) {
     let home = tempfile::tempdir().unwrap();
-    let mut options = options(home.path(), "http://127.0.0.1:9");
+    let mut options = options(home.path(), NOBODY);
     options.client.delay = Duration::from_secs(600);
     for _ in 0..2 {
         let client = NativeClient::open(options.clone()).unwrap();
@@ -30,7 +30,7 @@ fn opened(files: &[(&str, &[u8])]) -> (tempfile::TempDir, NativeClient, u64) {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("lock"), "").unwrap();
     files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
-    let mut options = options(home.path(), "http://127.0.0.1:9");
+    let mut options = options(home.path(), NOBODY);
     options.client.delay = Duration::from_secs(600);
     let client = NativeClient::open(options).unwrap();
     let reports = client.ledger().metrics.iter().map(|spent| spent.reports).sum();
@@ -49,7 +49,7 @@ fn every_beginning_of_a_file_opens_to_the_old_or_the_new_state() {
             let _ = fs::remove_file(home.path().join(name));
         }
         files.iter().for_each(|(name, bytes)| fs::write(home.path().join(name), bytes).unwrap());
-        let now = Clock::SYSTEM.now();
+        let now = from_noon().now();
         let registry = Arc::clone(&registry);
         let beginning = Beginning { registry, options: &options, path: home.path(), now };
         let (core, _) = beginning.restore(&mut Folder::open(home.path()).unwrap()).ok().unwrap();
@@ -194,7 +194,8 @@ fn a_disk_that_is_full_or_read_only_shows_in_the_status() {
 #[test]
 fn the_state_is_for_this_user_alone() {
     let (home, collector) = (tempfile::tempdir().unwrap(), Collector::counting());
-    drop(NativeClient::open(options(home.path(), &collector.url)).unwrap());
+    let client = NativeClient::open(options(home.path(), &collector.url)).unwrap();
+    assert_eq!(client.close(LONG), Closed::Written);
     for (name, expected) in [("state", 0o700), ("state/state", 0o600), ("state/lock", 0o600)] {
         let mode = fs::metadata(home.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, expected, "{name}");
