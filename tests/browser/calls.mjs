@@ -68,6 +68,19 @@ await test(async () => {
     return window.deniable.preview().map(({ answer }) => answer);
   });
   assert.ok(!first.includes("cart"), "an object is no label");
+  const longest = await page.evaluate(() => {
+    const { encode } = TextEncoder.prototype;
+    let longest = 0;
+    TextEncoder.prototype.encode = function (text) {
+      longest = Math.max(longest, text.length);
+      return encode.call(this, text);
+    };
+    window.deniable.track("opened", { screen: "x".repeat(1e6) });
+    window.deniable.record("choice", "x".repeat(1e6));
+    TextEncoder.prototype.encode = encode;
+    return longest;
+  });
+  assert.ok(longest < 5000, `${longest} characters are read of a text that is too long`);
   assert.deepEqual(await page.evaluate(abuse), []);
   assert.equal((await status(page)).state, "running");
   assert.equal(await page.evaluate(async () => (await window.deniable.flush(), window.deniable.ledger().reports)), 0);
