@@ -79,6 +79,40 @@ await test(async () => {
   await other.waitForTimeout(300);
   assert.equal(stranger.came.length, before, "a report left after the no");
 
+  // Nor does the tab send what was erased when it closes, hours after it last looked at what another one wrote.
+  const [yes, idle] = [await opened("idle", { consent: "given" }), await opened("idle", { consent: "given" })];
+  await record(yes);
+  stranger.say = () => [503, ""];
+  await record(idle);
+  await until(idle, (s) => s.client.onTheWay === 1 && s.pending === 0, "waiting to send again");
+  stranger.say = undefined;
+  await optOut(yes);
+  const sent = stranger.came.length;
+  await idle.evaluate(() => {
+    const now = performance.now.bind(performance);
+    performance.now = () => now() + 3_600_000;
+    window.days += 1;
+    dispatchEvent(new Event("pagehide"));
+  });
+  await idle.waitForTimeout(300);
+  assert.equal(stranger.came.length, sent, "a report left a closing page after the no");
+
+  // An upload that failed is not tried again after a no.
+  const retrying = await opened("retrying", { consent: "given" });
+  await record(retrying);
+  const tries = await retrying.evaluate(async () => {
+    const [real, tries] = [window.fetch, []];
+    window.fetch = (url, { keepalive }) => (tries.push(keepalive), Promise.reject(new TypeError("lost")));
+    window.deniable.record("choice", true);
+    void window.deniable.flush();
+    while (!tries.length) await new Promise((resolve) => setTimeout(resolve, 10));
+    await window.deniable.optOut();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    window.fetch = real;
+    return tries;
+  });
+  assert.deepEqual(tries, [true]);
+
   // What one tab was told of a person does not become the next one's, whom another tab let in.
   const [first, second] = [await opened("persons", { consent: "given" }), await opened("persons", { consent: "given" })];
   await record(first);

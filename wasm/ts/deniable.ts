@@ -152,6 +152,8 @@ export class Client {
   #pending: Operation[] = [];
   #overflowed = 0;
   #commit = 0;
+  /** When it was seen last that no other tab wrote since. */
+  #metAt = -Infinity;
   /** What the person said before this page, and to it. The first catalog may come long after, and the state with it. */
   #saidBefore: Consent | undefined;
   #said: Consent | undefined;
@@ -414,7 +416,9 @@ export class Client {
   #hide(): void {
     // A page that holds a lock or writes when it is left cannot be gone back to as it was.
     if (this.#pending.length) void this.#work(true);
-    const upload = this.#uploading ? undefined : this.#ask((core, now) => core.nextUpload(now));
+    // There is no time to see whether another tab wrote that it is erased.
+    const isFresh = performance.now() - this.#metAt < SOONEST_MS * 10;
+    const upload = this.#uploading || !isFresh ? undefined : this.#ask((core, now) => core.nextUpload(now));
     if (upload) void this.#deliver(upload);
   }
 
@@ -519,8 +523,13 @@ export class Client {
 
   /** What is to be sent, unless another tab wrote that it is erased. */
   async #next(): Promise<Upload | undefined> {
-    if (this.#core && (await this.#storage.commit()) !== this.#commit) await this.#work(true);
+    await this.#meet();
     return this.#ask((core, now) => core.nextUpload(now));
+  }
+
+  /** Takes up what another tab wrote. */
+  async #meet(): Promise<void> {
+    if (this.#core && (await this.#storage.commit()) !== this.#commit) await this.#work(true);
   }
 
   /** Whether the collector is asked for its catalog: not before there is consent. */
@@ -583,6 +592,7 @@ export class Client {
   async #write(urgent: boolean): Promise<void> {
     for (;;) {
       if (!this.#core || (await this.#storage.commit()) !== this.#commit) await this.#open();
+      this.#metAt = performance.now();
       for (let said; said !== this.#saying; ) await (said = this.#saying);
       const applied = new Set(this.#pending);
       const commit = this.#ask((core, now) => core.commit(urgent, now));
@@ -699,6 +709,9 @@ export class Client {
       // Other requests of the page may have used up what may be kept alive. Or the page is going: then its request lives on though it
       // fails here, and another one would be for nothing.
       await new Promise((resolve) => setTimeout(resolve, SOONEST_MS));
+      // Meanwhile the person may have said no.
+      await this.#meet();
+      if (!this.#ask((core) => core.status().onTheWay)) throw error;
       return send(false);
     }
   }
