@@ -177,6 +177,27 @@ fn what_is_unknown_or_does_not_fit_is_counted_and_dropped() {
     assert_eq!(label, "other");
 }
 
+#[test]
+fn each_of_many_properties_is_read() {
+    let names: Vec<String> = (10..30).map(|number| format!("x{number}")).collect();
+    let properties: BTreeMap<&str, &str> = names.iter().map(|name| (name.as_str(), "number")).collect();
+    let metric = |name: &String| {
+        let source = json!({ "last": { "events": ["seen"], "property": name, "window": "day" } });
+        let metric = json!({ "version": 1, "question": "?", "source": source, "kind": number(), "every": "day", "epsilon": 0.5 });
+        (name.clone(), metric)
+    };
+    let metrics: BTreeMap<String, Value> = names.iter().map(metric).collect();
+    let declared = json!({ "events": { "seen": { "properties": properties } }, "metrics": metrics });
+    let declared: Declared = serde_json::from_value(declared).unwrap();
+    let mut device = device(&Arc::new(Registry::new(&declared).unwrap())).answering_everything();
+    let given: Vec<_> =
+        names.iter().zip(1..).map(|(name, x)| (name.as_str(), Property::Number(f64::from(x)))).collect();
+    device.track(&Event { properties: &given, ..SEEN }, at(0));
+    let answers = numbers(&device.advance(at(DAY)));
+    assert_eq!(answers, (1..=20).map(|x| (19_812, Some(f64::from(x)))).collect::<Vec<_>>());
+    assert_eq!(device.counters().unknown_properties, 0);
+}
+
 /// From an event before the install to one from the future, an hour after it: each is put at the nearest time that can be.
 #[test]
 fn impossible_times_are_clamped() {
