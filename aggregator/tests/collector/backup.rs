@@ -32,6 +32,15 @@ fn succeeds(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Ends the work when its holder ends, be it by a panic, so that nobody waits for ever.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_backup_under_load_holds_every_batch_acknowledged_before_it() {
     let site = Site::new();
@@ -39,6 +48,11 @@ fn a_backup_under_load_holds_every_batch_acknowledged_before_it() {
     let from = format!("http://{}", collector.address);
     let (next, limit, over) = (AtomicU64::new(0), AtomicU64::new(BATCHES), AtomicBool::new(false));
     let acknowledged = Mutex::new(BTreeSet::new());
+    let wait_for = |count: usize| {
+        while acknowledged.lock().unwrap().len() < count && !over.load(Ordering::Relaxed) {
+            thread::yield_now();
+        }
+    };
     let place = |name: &str| site.dir.path().join(name);
     let backup = |n: usize| {
         let file = place(&format!("backup-{n}.redb"));
@@ -47,14 +61,13 @@ fn a_backup_under_load_holds_every_batch_acknowledged_before_it() {
         limit.fetch_add(BATCHES, Ordering::Relaxed);
         let said = succeeds(run(&["store", "backup", "--from", &from], &[("--to", &file)], &token));
         holds(&said, &["is sound"]);
-        while acknowledged.lock().unwrap().len() == before.len() {
-            thread::yield_now();
-        }
+        wait_for(before.len() + 1);
         (file, before)
     };
     let backups = thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
+                let _end = End(&over);
                 let client = Client::new();
                 while !over.load(Ordering::Relaxed) {
                     let n = next.fetch_add(1, Ordering::Relaxed);
@@ -72,12 +85,9 @@ fn a_backup_under_load_holds_every_batch_acknowledged_before_it() {
                 }
             });
         }
-        while acknowledged.lock().unwrap().len() < 200 {
-            thread::yield_now();
-        }
-        let backups = [backup(0), backup(1)];
-        over.store(true, Ordering::Relaxed);
-        backups
+        let _end = End(&over);
+        wait_for(200);
+        [backup(0), backup(1)]
     });
     let acknowledged = acknowledged.into_inner().unwrap();
     collector.kill();
