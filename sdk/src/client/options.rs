@@ -82,7 +82,7 @@ pub struct OptionsError {
 /// Whether the person has agreed that answers are kept and reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
-    /// Nobody was asked yet. Nothing is kept and nothing reported.
+    /// Nobody was asked yet. Nothing is taken up and nothing reported; what was kept while it was given by default rests.
     Pending,
     /// Yes.
     Given,

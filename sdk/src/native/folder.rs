@@ -99,8 +99,9 @@ impl<F: Files> Folder<F> {
     /// Replaces the state, and removes all others. When this returns, neither a crash of the machine nor a look into the folder brings
     /// any of them back.
     pub(super) fn store_alone(&mut self, state: &[u8]) -> Result<(), StorageError> {
-        self.write_new(state)?;
+        // First, as a disk that is full has room again by it.
         self.remove_others().map_err(|error| of_write(&error))?;
+        self.write_new(state)?;
         self.0.rename(NEW, STATE).map_err(|error| of_rename(&error))?;
         self.0.sync().map_err(|error| of_write(&error))
     }

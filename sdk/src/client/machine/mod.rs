@@ -139,10 +139,7 @@ impl Core {
             core.device = Some(device.map_err(|_| StateError::Corrupt)?);
         }
         core.ledger.close_unasked(&core.registry);
-        // Consent was given by default, and is not any more.
-        if core.consent() == Consent::Withdrawn && core.holds_answers() {
-            core.erase(now);
-        }
+        core.erase_if_withdrawn(now);
         core.advance(now);
         Ok(core)
     }
@@ -183,9 +180,7 @@ impl Core {
         };
         (self.ledger, self.decided) = (ledger, decided);
         self.ledger.close_unasked(&self.registry);
-        if self.consent() == Consent::Withdrawn && self.holds_answers() {
-            self.erase(now);
-        }
+        self.erase_if_withdrawn(now);
         self.journal.press(now.at);
     }
 
@@ -268,6 +263,13 @@ impl Core {
         if self.holds_answers() || self.begun != Begun::New {
             self.erase(now);
             self.advance(now);
+        }
+    }
+
+    /// Erases what was kept under a consent by default that the program withdraws.
+    fn erase_if_withdrawn(&mut self, now: Moment) {
+        if self.consent() == Consent::Withdrawn && self.holds_answers() {
+            self.erase(now);
         }
     }
 

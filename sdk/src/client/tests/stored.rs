@@ -145,16 +145,22 @@ fn nothing_set_aside_outlives_the_person() {
     }
 }
 
-/// Who agreed by default alone, and is now said not to, is forgotten.
+/// Who agreed by default alone, and by default agrees no more, is forgotten.
 #[test]
 fn consent_by_default_that_is_withdrawn_erases() {
-    let withdrawn = Options { consent: Consent::Withdrawn, ..Options::default() };
-    let mut core = Core::open(registry(), withdrawn, Some(&state()), &mut host(), at(DAY)).unwrap();
-    let commit = core.commit(at(DAY), false).unwrap();
+    let opened = |consent| {
+        let options = Options { consent, ..Options::default() };
+        Core::open(registry(), options, Some(&state()), &mut host(), at(DAY)).unwrap()
+    };
+    let commit = opened(Consent::Withdrawn).commit(at(DAY), false).unwrap();
     assert!(commit.erases);
     let core = open(&commit.bytes).unwrap();
     assert_eq!((core.status().waiting + core.status().on_the_way, core.segment("payer")), (0, Some("no")));
     assert_eq!(core.ledger(at(DAY)).reports, 3, "what was spent stays");
+    // Where it is only pending, as on a page that says nothing of it, all stays and rests.
+    let mut core = opened(Consent::Pending);
+    assert_eq!((core.status().waiting, core.status().on_the_way), (2, 1));
+    assert_eq!(core.next_upload(at(DAY)), NextUpload::Nothing);
 }
 
 /// A state that was written in the first format. What is written now has the same ledger, byte by byte; the device's own state in it
