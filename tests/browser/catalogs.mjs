@@ -2,7 +2,7 @@
 // states of a newer program. No exception, no loss: the client waits or does nothing and says why, or the old questions stay.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
-import { between, browser, catalog, clock, collector, open, pages, start, status, test, until } from "./harness.mjs";
+import { between, browser, catalog, clock, collector, kept, open, pages, start, status, test, until } from "./harness.mjs";
 
 const ask = (page) => page.evaluate(() => window.deniable.preview().map(({ metric }) => metric));
 const record = (page) => page.evaluate(async () => {
@@ -22,22 +22,6 @@ const later = (page) => page.evaluate(async () => {
   window.days += 1;
   await window.deniable.flush();
 });
-
-/** Reads or changes a byte of what the browser keeps under a key. */
-function kept({ key, at, byte }) {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open("deniable", 1);
-    request.onerror = () => reject(request.error);
-    request.onsuccess = () => {
-      const store = request.result.transaction("kept", "readwrite").objectStore("kept");
-      store.get(key).onsuccess = ({ target: { result: value } }) => {
-        const bytes = value.bytes ?? value;
-        if (byte !== undefined) bytes[at] = byte;
-        store.put(value, key).onsuccess = () => resolve([...bytes]);
-      };
-    };
-  });
-}
 
 const changed = (bytes, at, byte) => Buffer.from(bytes).fill(byte, at, at + 1);
 

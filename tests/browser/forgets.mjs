@@ -1,24 +1,7 @@
 // A no and a reset hold whatever happens around them: a page that closes at once, another tab that knows of nothing, a state that was
 // kept aside, and a catalog that is gone. What a catalog may spend and show is the program's to bound.
 import assert from "node:assert/strict";
-import { between, browser, clock, collector, open, pages, start, status, test, until } from "./harness.mjs";
-
-/** Reads what the browser keeps under a key, or puts a change of it in its place. */
-function kept({ key, at, byte }) {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open("deniable", 1);
-    request.onerror = () => reject(request.error);
-    request.onsuccess = () => {
-      const store = request.result.transaction("kept", "readwrite").objectStore("kept");
-      store.get(key).onsuccess = ({ target: { result: value } }) => {
-        const bytes = value?.bytes ?? value;
-        if (byte === undefined) return resolve(bytes && [...bytes]);
-        bytes[at] = byte;
-        store.put(value, key).onsuccess = resolve;
-      };
-    };
-  });
-}
+import { between, browser, clock, collector, kept, open, pages, start, status, test, until } from "./harness.mjs";
 
 const record = (page) => page.evaluate(async () => (window.deniable.record("choice", true), await window.deniable.flush()));
 const optOut = (page) => page.evaluate(() => window.deniable.optOut());

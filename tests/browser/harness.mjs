@@ -175,6 +175,23 @@ export async function until(page, test, what) {
   }
 }
 
+/** In a page: reads what the browser keeps under a key, or changes a byte of it. */
+export function kept({ key, at, byte }) {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open("deniable", 1);
+    request.onerror = () => reject(request.error);
+    request.onsuccess = () => {
+      const store = request.result.transaction("kept", "readwrite").objectStore("kept");
+      store.get(key).onsuccess = ({ target: { result: value } }) => {
+        const bytes = value?.bytes ?? value;
+        if (byte === undefined) return resolve(bytes && [...bytes]);
+        bytes[at] = byte;
+        store.put(value, key).onsuccess = resolve;
+      };
+    };
+  });
+}
+
 /** Runs a test, then ends the process, whatever still runs. */
 export async function test(act) {
   try {

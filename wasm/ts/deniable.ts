@@ -95,6 +95,8 @@ const SOON_MS = 50;
 /** How soon the client looks again by itself at what another tab may be doing, and tries again what may fail because the page goes. */
 const SOONEST_MS = 1000;
 const LONGEST_TIMER_MS = 3_600_000;
+/** How long a page that is hidden relies on what it saw of other tabs. */
+const FRESH_MS = 10_000;
 /** The age from which a page that stays open asks for the catalog anew. */
 const CATALOG_AGE_MS = 6 * 3_600_000;
 const CATALOG_TYPE = "application/vnd.deniable.catalog";
@@ -416,9 +418,12 @@ export class Client {
   #hide(): void {
     // A page that holds a lock or writes when it is left cannot be gone back to as it was.
     if (this.#pending.length) void this.#work(true);
-    // There is no time to see whether another tab wrote that it is erased.
-    const isFresh = performance.now() - this.#metAt < SOONEST_MS * 10;
-    const upload = this.#uploading || !isFresh ? undefined : this.#ask((core, now) => core.nextUpload(now));
+    if (performance.now() - this.#metAt > FRESH_MS) {
+      // Another tab may have written that it is erased, which has to be seen first, if there is still time.
+      if (this.#ask((core) => core.wakeAt())! <= Date.now()) void this.#work(false);
+      return;
+    }
+    const upload = this.#uploading ? undefined : this.#ask((core, now) => core.nextUpload(now));
     if (upload) void this.#deliver(upload);
   }
 
