@@ -56,6 +56,12 @@ await test(async () => {
   const asked = await page.evaluate(() => window.deniable.preview().map(({ question }) => question));
   assert.deepEqual(await panel.locator("h3").allTextContents(), asked);
   assert.ok(asked.length > 0);
+  // Each device answers one group of the questions, which it draws.
+  const answers = {
+    deepest_step: /^signed_in$/, signin: /^yes$/, error_any: /^no$/, error_kind: /^none$/, load_ms_by_platform: /^(desktop|mobile)\|/,
+    button_click: /^yes$/, relying_party: /^127\.0\.0\.1$/, retention_by_week: /^0$/,
+  };
+  for (const { metric, answer } of await page.evaluate(() => window.deniable.preview())) assert.match(answer, answers[metric], metric);
   await picture("panel");
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });

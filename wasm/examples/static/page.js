@@ -9,6 +9,8 @@ function ready() {
     user_kind: "new",
     load_ms: performance.now() - began,
   });
+  // The funnel's first step is that the dialog is seen, and its answer for whoever goes no further.
+  deniable.track("bounced_at_dialog");
   deniable.track("app_opened");
   deniable.track("button_shown");
   // Both arms are drawn on the device. Without consent there is none, and the page is as it always was.
@@ -35,6 +37,7 @@ $("password").addEventListener("submit", (event) => {
   $("password").hidden = true;
   $("done").hidden = false;
   deniable.track("signed_in");
+  deniable.track("rp_signin", { host: document.referrer ? new URL(document.referrer).hostname : location.hostname });
 });
 
 const { consent } = await deniable.ready;
