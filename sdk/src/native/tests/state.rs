@@ -87,8 +87,13 @@ fn what_is_damaged_is_kept_aside_and_said() {
     let ledger = client.ledger();
     assert_eq!((ledger.reports, ledger.lost_states), (2, 0));
     client.close(LONG);
-    let (_home, client, reports) = opened(&[("state.old", &old), ("state", &damaged[..20])]);
+    let (home, client, reports) = opened(&[("state.old", &old), ("state", &damaged[..20])]);
     assert_eq!((reports, client.ledger().lost_states), (1, 1));
+    // Also after the next start, which finds nothing damaged.
+    assert_eq!(client.close(LONG), Closed::Written);
+    let client = open(&options(home.path(), NOBODY)).unwrap();
+    assert!(matches!(client.status().state, StateStatus::Kept));
+    assert_eq!(client.ledger().lost_states, 1);
 
     // What was spent is taken over from a state whose ledger is whole.
     let (home, client, _) = opened(&[("state.old", b"nothing"), ("state", &damaged)]);
