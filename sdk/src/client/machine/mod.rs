@@ -175,11 +175,12 @@ impl Core {
     }
 
     /// Takes over what was spent and said from a later state than the one that was restored, as far as it can be read; its reports may
-    /// have left.
+    /// have left. So may those that waited, in a batch whose id is lost with it.
     #[cfg(feature = "native")]
     pub(crate) fn take_over(&mut self, later: &[u8], now: Moment) {
         // It is kept aside, so that the next beginning no longer finds it.
         self.journal.press(now.at);
+        self.counts.dropped.uncertain += self.queue.drop_waiting() as u64;
         let Some(Front { ledger, decided }) = state::salvage(later) else {
             return self.ledger.lose();
         };
