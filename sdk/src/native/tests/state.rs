@@ -114,6 +114,21 @@ fn what_is_damaged_is_kept_aside_and_said() {
     assert_eq!(client.status().client.begun, Begun::Anew(StateError::NotAState));
 }
 
+/// The program ended after a damaged state was moved, and before anything was written.
+#[test]
+fn a_damaged_state_that_was_moved_before_anything_was_written_still_counts() {
+    let (mut damaged, _) = two_states();
+    *damaged.last_mut().unwrap() ^= 1;
+    for (bytes, consent, reports, lost) in
+        [(&damaged[..], Consent::Given, 2, 0), (b"nothing", Consent::Pending, 0, 1)]
+    {
+        let (_home, client, _) = opened(&[("state.damaged.2", bytes), ("state.damaged.1", b"an older one")]);
+        let (status, ledger) = (client.status(), client.ledger());
+        assert!(matches!(&status.state, StateStatus::BegunAnew { kept_as } if kept_as == "state.damaged.2"));
+        assert_eq!((status.client.consent, ledger.reports, ledger.lost_states), (consent, reports, lost));
+    }
+}
+
 /// What waited may have left with the state that is damaged, in a batch that nobody can name any more.
 #[test]
 fn what_may_have_left_with_a_damaged_state_is_not_sent_again() {
