@@ -151,6 +151,14 @@ impl Queue {
         })
     }
 
+    /// Drops what is in no batch yet, and says how many.
+    #[cfg(feature = "native")]
+    pub(super) fn drop_waiting(&mut self) -> usize {
+        let dropped = mem::take(&mut self.waiting).len();
+        self.weigh();
+        dropped
+    }
+
     /// Drops what a collector would refuse for its age, and says how many.
     pub(super) fn expire(&mut self, oldest: Epoch) -> usize {
         self.drop_if(&mut |reports, rest| reports.iter().chain(rest).all(|report| report.epoch() < oldest))

@@ -18,9 +18,9 @@
 //! [`lookback_days`](crate::registry::Declared::lookback_days) in at most [`MAX_KEPT_BYTES`], and texts over [`MAX_TEXT_BYTES`]
 //! are dropped and counted. No cost grows with the number of events.
 //!
-//! An answer takes at most 65,536 steps: 64 for each condition, question and cell that is looked at, as often as it is named, and one
-//! for each item of a list that is searched. A registry with a longer one, such as a chain of segments that each name the one before
-//! twice, is refused, by its compiler and by its readers.
+//! An answer takes at most 65,536 steps, and so does each public tag beside it: 64 for each condition, question and cell that is looked
+//! at, as often as it is named, and one for each item of a list that is searched. A registry with a longer one, such as a chain of
+//! segments that each name the one before twice, is refused, by its compiler and by its readers.
 //!
 //! # What is wiped
 //! When a device is reset or dropped, its secret, what its cells hold and the events it keeps are overwritten in memory before

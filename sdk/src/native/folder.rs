@@ -133,6 +133,14 @@ impl<F: Files> Folder<F> {
         Ok(name)
     }
 
+    /// The damaged state with the last of the names that they are kept under. It is empty if it cannot be read at all.
+    pub(super) fn kept_aside(&self) -> Option<(String, Vec<u8>)> {
+        (1..=KEPT_ASIDE).rev().map(aside).find_map(|name| match self.0.read(&name) {
+            Ok(None) => None,
+            read => Some((name, read.ok().flatten().unwrap_or_default())),
+        })
+    }
+
     /// The catalog that was kept last.
     pub(super) fn catalog(&self) -> io::Result<Option<Vec<u8>>> {
         self.0.read(CATALOG)

@@ -37,7 +37,7 @@
 //! | a file system that cannot rename | as above | `NotAtomic` |
 //! | the folder is removed | as above, until the program starts anew | `Other` |
 //! | a crash at any moment | the state of the last commit; what a half commit left is removed | `Kept` |
-//! | the last state is damaged | it is kept as `state.damaged.N`, and the state before is taken up, with what the last one says was spent; if that cannot be read either, `lost_states` counts it | `TakenFromBefore` |
+//! | the last state is damaged | it is kept as `state.damaged.N`, and the state before is taken up, with what the last one says was spent; if that cannot be read either, `lost_states` counts it; reports that were in no batch then may have left since, and are dropped | `TakenFromBefore`, `client.dropped.uncertain` |
 //! | both states are damaged | they are kept, and the client begins anew with what was spent, if that can be read | `BegunAnew`, `client.begun`, [`lost_states`](crate::client::LedgerView::lost_states) |
 //! | the state is of a newer program | it stays as it is; idle | `Idle(Newer)` |
 //! | a clock before 2020 | events and answers are not taken | `client.clock` is `NotSet` |

@@ -69,7 +69,13 @@ impl Beginning<'_> {
                 core.take_over(&bytes, self.now);
                 Ok((*core, StateStatus::TakenFromBefore { kept_as }))
             }
-            (Found::Nothing, None) => Ok((self.fresh()?, StateStatus::Kept)),
+            (Found::Nothing, None) => match folder.kept_aside() {
+                None => Ok((self.fresh()?, StateStatus::Kept)),
+                // Nothing was written since it was moved.
+                Some((kept_as, bytes)) => {
+                    Ok((self.anew(&Zeroizing::new(bytes))?, StateStatus::BegunAnew { kept_as }))
+                }
+            },
             (Found::Nothing, Some((bytes, kept_as))) => {
                 Ok((self.anew(&bytes)?, StateStatus::BegunAnew { kept_as }))
             }

@@ -134,11 +134,11 @@ impl Registry {
         Ok(registry)
     }
 
-    /// A registry that asks nothing, under which a client can still erase what it holds.
+    /// A registry that asks nothing and spends nothing, under which a client can still erase what it holds, whatever its limits.
     pub fn empty() -> Self {
         Self {
             hash: RegistryHash::NONE,
-            privacy: Privacy::default(),
+            privacy: Privacy { weekly: 0.0, lifetime: 0.0, public_bits: 0.0 },
             session_gap_minutes: 30,
             lookback_days: 0,
             metrics: Vec::new(),

@@ -168,20 +168,25 @@ impl Core {
         let mut front = front.unwrap_or_else(unknown);
         front.ledger.close_secret();
         front.ledger.close_unasked(&registry);
-        Self::begin(registry, options, front, Begun::Anew(why), entropy, now)
+        let mut core = Self::begin(registry, options, front, Begun::Anew(why), entropy, now)?;
+        // What is known of them is to outlive the bytes.
+        core.journal.press(now.at);
+        Ok(core)
     }
 
     /// Takes over what was spent and said from a later state than the one that was restored, as far as it can be read; its reports may
-    /// have left.
+    /// have left. So may those that waited, in a batch whose id is lost with it.
     #[cfg(feature = "native")]
     pub(crate) fn take_over(&mut self, later: &[u8], now: Moment) {
+        // It is kept aside, so that the next beginning no longer finds it.
+        self.journal.press(now.at);
+        self.counts.dropped.uncertain += self.queue.drop_waiting() as u64;
         let Some(Front { ledger, decided }) = state::salvage(later) else {
             return self.ledger.lose();
         };
         (self.ledger, self.decided) = (ledger, decided);
         self.ledger.close_unasked(&self.registry);
         self.erase_if_withdrawn(now);
-        self.journal.press(now.at);
     }
 
     fn begin(

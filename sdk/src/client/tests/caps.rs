@@ -157,6 +157,24 @@ fn a_catalog_beyond_the_programs_limits_is_not_used() {
     }
 }
 
+/// However little a program allows, what a client holds can be erased before there is a catalog.
+#[test]
+fn a_registry_that_asks_nothing_is_within_every_limit() {
+    let mut before = core();
+    let state = before.commit(at(0), true).unwrap().bytes;
+    let limits = Privacy { weekly: 0.5, lifetime: 0.5, public_bits: 0.0 };
+    let opened = Core::open(
+        Arc::new(Registry::empty()),
+        Options { limits, ..options() },
+        Some(&state),
+        &mut host(),
+        at(0),
+    );
+    let mut core = opened.unwrap();
+    core.opt_out(at(0));
+    assert!(core.commit(at(0), true).unwrap().erases);
+}
+
 /// What somebody does who wants to learn more than the caps allow, or a person who has reason to.
 #[derive(Clone, Debug)]
 enum Act {

@@ -116,6 +116,27 @@ fn who_opted_out_stays_out_when_the_state_is_damaged() {
     assert_eq!((client.status().consent, client.ledger().reports), (Consent::Withdrawn, 1));
 }
 
+/// A beginning anew is written though nothing else happens: the next one finds no trace of the damaged state.
+#[test]
+fn what_is_known_of_a_damaged_state_survives_the_next_end() {
+    let out = || {
+        let mut client = client();
+        client.record(&theme(), Answer::Text("dark"));
+        client.opt_out();
+        client.host().disk.load().unwrap().to_vec()
+    };
+    for (mut damaged, whole) in [(out(), true), (out(), false), (state(), true), (state(), false)] {
+        *damaged.last_mut().unwrap() ^= 1;
+        if !whole {
+            damaged[20] ^= 1;
+        }
+        let mut core = Core::begin_anew(registry(), options(), &damaged, &mut host(), at(DAY)).unwrap();
+        let commit = core.commit(at(DAY), false).expect("it is due at once");
+        let known = |core: &Core| (core.status().consent, core.ledger(at(DAY)));
+        assert_eq!(known(&open(&commit.bytes).unwrap()), known(&core));
+    }
+}
+
 /// Not even what was set aside outlives that the person is forgotten, and what cannot be removed is tried again.
 #[test]
 fn nothing_set_aside_outlives_the_person() {

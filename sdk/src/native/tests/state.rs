@@ -7,7 +7,8 @@ use super::super::folder::Folder;
 use super::super::restore::Beginning;
 use super::super::testing::Mount;
 use super::*;
-use crate::client::{Begun, StateError, StorageError};
+use crate::SystemEntropy;
+use crate::client::{Begun, Core, NextUpload, StateError, StorageError};
 
 /// The states of a client that made one report, and then another: the last one and the one before.
 fn two_states() -> (Vec<u8>, Vec<u8>) {
@@ -87,8 +88,13 @@ fn what_is_damaged_is_kept_aside_and_said() {
     let ledger = client.ledger();
     assert_eq!((ledger.reports, ledger.lost_states), (2, 0));
     client.close(LONG);
-    let (_home, client, reports) = opened(&[("state.old", &old), ("state", &damaged[..20])]);
+    let (home, client, reports) = opened(&[("state.old", &old), ("state", &damaged[..20])]);
     assert_eq!((reports, client.ledger().lost_states), (1, 1));
+    // Also after the next start, which finds nothing damaged.
+    assert_eq!(client.close(LONG), Closed::Written);
+    let client = open(&options(home.path(), NOBODY)).unwrap();
+    assert!(matches!(client.status().state, StateStatus::Kept));
+    assert_eq!(client.ledger().lost_states, 1);
 
     // What was spent is taken over from a state whose ledger is whole.
     let (home, client, _) = opened(&[("state.old", b"nothing"), ("state", &damaged)]);
@@ -106,6 +112,52 @@ fn what_is_damaged_is_kept_aside_and_said() {
     let (_home, client, _) = opened(&[("state", b"nothing")]);
     assert_eq!(client.ledger().lost_states, 1);
     assert_eq!(client.status().client.begun, Begun::Anew(StateError::NotAState));
+}
+
+/// The program ended after a damaged state was moved, and before anything was written.
+#[test]
+fn a_damaged_state_that_was_moved_before_anything_was_written_still_counts() {
+    let (mut damaged, _) = two_states();
+    *damaged.last_mut().unwrap() ^= 1;
+    for (bytes, consent, reports, lost) in
+        [(&damaged[..], Consent::Given, 2, 0), (b"nothing", Consent::Pending, 0, 1)]
+    {
+        let (_home, client, _) = opened(&[("state.damaged.2", bytes), ("state.damaged.1", b"an older one")]);
+        let (status, ledger) = (client.status(), client.ledger());
+        assert!(matches!(&status.state, StateStatus::BegunAnew { kept_as } if kept_as == "state.damaged.2"));
+        assert_eq!((status.client.consent, ledger.reports, ledger.lost_states), (consent, reports, lost));
+    }
+}
+
+/// What waited may have left with the state that is damaged, in a batch that nobody can name any more.
+#[test]
+fn what_may_have_left_with_a_damaged_state_is_not_sent_again() {
+    let (_, old) = two_states();
+    let now = from_noon().now();
+    let open = || {
+        let options = client::Options { consent: Consent::Given, ..Default::default() };
+        let registry = Arc::new(registry("Did it save?"));
+        Core::open(registry, options, Some(&old), &mut SystemEntropy, now).unwrap()
+    };
+    let sends = |core: &mut Core| {
+        core.flush(now);
+        let commit = core.commit(now, true).unwrap();
+        core.committed(commit.number);
+        (matches!(core.next_upload(now), NextUpload::Send(_)), commit.bytes)
+    };
+    let (left, later) = sends(&mut open());
+    assert!(left);
+    for whole in [later.len(), 0] {
+        let mut core = open();
+        core.take_over(&later[..whole], now);
+        assert_eq!((sends(&mut core).0, core.status().dropped.uncertain), (false, 1), "{whole}");
+    }
+    // A batch goes again under its id, by which it counts once.
+    let mut core = open();
+    core.flush(now);
+    core.commit(now, true).unwrap();
+    core.take_over(&later, now);
+    assert_eq!((core.status().on_the_way, core.status().dropped.uncertain), (1, 0));
 }
 
 #[test]
