@@ -218,7 +218,7 @@ const OUTCOMES = [
 ] as const;
 
 /** What is said of a catalog that the module refuses. */
-export const BAD_CATALOG = "this catalog cannot be used, so questions stay as they were: update the older of page and collector";
+export const BAD_CATALOG = "this catalog cannot be used, so questions stay as they were: update the older of page and collector, or see whether it goes beyond `limits`";
 
 /** Refusals that a client meets. */
 const REFUSALS: Refusals = {
