@@ -127,6 +127,25 @@ await test(async () => {
   const { reports, forLife } = await stuck.evaluate(() => window.deniable.ledger());
   assert.ok(reports === 2 && forLife.spent > 4 - 1e-6, "what was spent stays");
 
+  // What was said last holds in all tabs, also where it was said before the first catalog: a no after a yes that waits, and a yes after a no.
+  stranger.offer = () => [0];
+  const [agreed, refused] = [await opened("last no"), await opened("last no")];
+  await agreed.evaluate(() => (window.deniable.optIn(), window.deniable.record("choice", true)));
+  await until(agreed, (s) => s.catalog === "none" && s.problem?.code === "no-catalog", "waiting for the catalog");
+  await optOut(refused);
+  const [never, late] = [await opened("last yes"), await opened("last yes")];
+  await optOut(never);
+  const sentBefore = stranger.came.length;
+  stranger.offer = undefined;
+  await agreed.evaluate(async () => (window.days += 1, await window.deniable.flush()));
+  assert.deepEqual([(await status(agreed)).consent, stranger.came.length], ["withdrawn", sentBefore], "a no that came last");
+  await late.evaluate(() => window.deniable.optIn());
+  await record(late);
+  await never.evaluate(() => window.deniable.flush());
+  assert.equal((await until(never, (s) => s.client && s.pending === 0, "hearing of the yes")).consent, "given", "a yes that came last");
+  await late.evaluate(() => window.deniable.flush());
+  assert.equal((await status(late)).consent, "given");
+
   // The registry's caps are 60.
   for (const [limits, code] of [[{ weekly: 60, lifetime: 60, publicBits: 0 }, undefined], [{ lifetime: 59.9 }, "bad-catalog"], [{ weekly: NaN }, "bad-catalog"]]) {
     const bounded = await opened(`bounded ${JSON.stringify(limits)}`, { consent: "given", limits });
