@@ -146,6 +146,20 @@ await test(async () => {
   await late.evaluate(() => window.deniable.flush());
   assert.equal((await status(late)).consent, "given");
 
+  // What a person erased under two tabs does not come back by the one that slept while the other wrote as often as before.
+  const [awake, asleep] = [await opened("woken", { consent: "given", delaySeconds: 3600 }), await opened("woken", { consent: "given", delaySeconds: 3600 })];
+  const write = (page) => page.evaluate(() => (window.deniable.record("choice", true), new Promise((resolve) => setTimeout(resolve, 200))));
+  await asleep.evaluate(() => window.deniable.track("opened", { screen: "cart" }));
+  for (let i = 0; i < 4; i++) await write(asleep);
+  assert.equal(await screen(asleep), "cart");
+  const { commit } = (await until(asleep, (s) => s.pending === 0, "writing")).client;
+  await awake.evaluate(() => new Promise((resolve) => (indexedDB.deleteDatabase("deniable").onsuccess = resolve)));
+  const writes = async () => (await until(awake, (s) => s.pending === 0, "writing anew")).client.commit;
+  do await write(awake); while ((await writes()) < commit);
+  assert.equal(await writes(), commit);
+  await write(asleep);
+  assert.equal(await screen(asleep), "none", "what was erased came back");
+
   // The registry's caps are 60.
   for (const [limits, code] of [[{ weekly: 60, lifetime: 60, publicBits: 0 }, undefined], [{ lifetime: 59.9 }, "bad-catalog"], [{ weekly: NaN }, "bad-catalog"]]) {
     const bounded = await opened(`bounded ${JSON.stringify(limits)}`, { consent: "given", limits });

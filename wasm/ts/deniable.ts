@@ -497,7 +497,7 @@ export class Client {
         if (this.#catalog) this.#catalogState = "kept";
       }
       // A no erases what is stored, whatever it was asked by.
-      if (this.#isUnwanted() && !this.#options.catalog && (await this.#storage.commit())) this.#catalog ??= NO_CATALOG;
+      if (this.#isUnwanted() && !this.#options.catalog && (await this.#storage.commit()) > 0) this.#catalog ??= NO_CATALOG;
       // What changed nothing is never due by itself, and would fill the list.
       const isUrgent = urgent || this.#pending.length >= MAX_PENDING / 2;
       // No other tab waits for the module of this one.
