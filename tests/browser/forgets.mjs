@@ -160,6 +160,18 @@ await test(async () => {
   await write(asleep);
   assert.equal(await screen(asleep), "none", "what was erased came back");
 
+  // A no does not wait for a catalog that does not come.
+  const hanging = await opened("hanging");
+  const comes = new Promise((resolve) => (stranger.offer = () => (resolve(), new Promise(() => {}))));
+  await hanging.evaluate(() => void window.deniable.optIn());
+  await comes;
+  const settled = await hanging.evaluate(() => Promise.race([
+    window.deniable.optOut().then(() => "no"),
+    new Promise((resolve) => setTimeout(() => resolve("late"), 15_000)),
+  ]));
+  assert.equal(settled, "no");
+  stranger.offer = undefined;
+
   // The registry's caps are 60.
   for (const [limits, code] of [[{ weekly: 60, lifetime: 60, publicBits: 0 }, undefined], [{ lifetime: 59.9 }, "bad-catalog"], [{ weekly: NaN }, "bad-catalog"]]) {
     const bounded = await opened(`bounded ${JSON.stringify(limits)}`, { consent: "given", limits });

@@ -468,7 +468,7 @@ export class Client {
   /** Makes durable what was done, and waits for the catalog where there is none yet. It never rejects. */
   async #settle(urgent: boolean): Promise<void> {
     await this.#work(urgent);
-    if (!this.#core) await this.#talk();
+    if (!this.#core && this.#isWanted()) await this.#talk();
   }
 
   /** Brings the state up to date and makes it durable. One at a time; it never rejects. */
