@@ -75,8 +75,14 @@ await test(async () => {
       longest = Math.max(longest, text.length);
       return encode.call(this, text);
     };
-    window.deniable.track("opened", { screen: "x".repeat(1e6) });
-    window.deniable.record("choice", "x".repeat(1e6));
+    const text = "x".repeat(1e6);
+    window.deniable.track("opened", { screen: text, [text]: 1 });
+    window.deniable.track(text);
+    window.deniable.record("choice", text);
+    window.deniable.record("choice", [text]);
+    window.deniable.record(text, true);
+    window.deniable.startTimer(text);
+    window.deniable.experiment(text).arm();
     TextEncoder.prototype.encode = encode;
     return longest;
   });

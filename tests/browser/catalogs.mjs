@@ -94,6 +94,20 @@ await test(async () => {
     assert.deepEqual(await first.evaluate(kept, { key: `first ${what} catalog` }), [...ours], what);
   }
 
+  // What was called before such a catalog came waits for one that can be used.
+  stranger.offer = () => [200, strangers["cut short"][0]];
+  const early = await opened("early", { consent: "pending" });
+  await early.evaluate(async () => {
+    const said = window.deniable.optIn();
+    window.deniable.record("choice", true);
+    await said;
+  });
+  const unusable = await status(early);
+  assert.deepEqual([unusable.catalog, unusable.pending], ["unusable", 2]);
+  stranger.offer = undefined;
+  await later(early);
+  await delivered(early, 1);
+
   // Kept, and damaged there, while the collector cannot be had: nothing is lost meanwhile, and who said yes need not say it again.
   stranger.offer = undefined;
   const page = await opened("kept", { consent: "pending" });

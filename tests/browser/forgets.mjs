@@ -127,6 +127,51 @@ await test(async () => {
   const { reports, forLife } = await stuck.evaluate(() => window.deniable.ledger());
   assert.ok(reports === 2 && forLife.spent > 4 - 1e-6, "what was spent stays");
 
+  // What was said last holds in all tabs, also where it was said before the first catalog: a no after a yes that waits, and a yes after a no.
+  stranger.offer = () => [0];
+  const [agreed, refused] = [await opened("last no"), await opened("last no")];
+  await agreed.evaluate(() => (window.deniable.optIn(), window.deniable.record("choice", true)));
+  await until(agreed, (s) => s.catalog === "none" && s.problem?.code === "no-catalog", "waiting for the catalog");
+  await optOut(refused);
+  const [never, late] = [await opened("last yes"), await opened("last yes")];
+  await optOut(never);
+  const sentBefore = stranger.came.length;
+  stranger.offer = undefined;
+  await agreed.evaluate(async () => (window.days += 1, await window.deniable.flush()));
+  assert.deepEqual([(await status(agreed)).consent, stranger.came.length], ["withdrawn", sentBefore], "a no that came last");
+  await late.evaluate(() => window.deniable.optIn());
+  await record(late);
+  await never.evaluate(() => window.deniable.flush());
+  assert.equal((await until(never, (s) => s.client && s.pending === 0, "hearing of the yes")).consent, "given", "a yes that came last");
+  await late.evaluate(() => window.deniable.flush());
+  assert.equal((await status(late)).consent, "given");
+
+  // What a person erased under two tabs does not come back by the one that slept while the other wrote as often as before.
+  const [awake, asleep] = [await opened("woken", { consent: "given", delaySeconds: 3600 }), await opened("woken", { consent: "given", delaySeconds: 3600 })];
+  const write = (page) => page.evaluate(() => (window.deniable.record("choice", true), new Promise((resolve) => setTimeout(resolve, 200))));
+  await asleep.evaluate(() => window.deniable.track("opened", { screen: "cart" }));
+  for (let i = 0; i < 4; i++) await write(asleep);
+  assert.equal(await screen(asleep), "cart");
+  const { commit } = (await until(asleep, (s) => s.pending === 0, "writing")).client;
+  await awake.evaluate(() => new Promise((resolve) => (indexedDB.deleteDatabase("deniable").onsuccess = resolve)));
+  const writes = async () => (await until(awake, (s) => s.pending === 0, "writing anew")).client.commit;
+  do await write(awake); while ((await writes()) < commit);
+  assert.equal(await writes(), commit);
+  await write(asleep);
+  assert.equal(await screen(asleep), "none", "what was erased came back");
+
+  // A no does not wait for a catalog that does not come.
+  const hanging = await opened("hanging");
+  const comes = new Promise((resolve) => (stranger.offer = () => (resolve(), new Promise(() => {}))));
+  await hanging.evaluate(() => void window.deniable.optIn());
+  await comes;
+  const settled = await hanging.evaluate(() => Promise.race([
+    window.deniable.optOut().then(() => "no"),
+    new Promise((resolve) => setTimeout(() => resolve("late"), 15_000)),
+  ]));
+  assert.equal(settled, "no");
+  stranger.offer = undefined;
+
   // The registry's caps are 60.
   for (const [limits, code] of [[{ weekly: 60, lifetime: 60, publicBits: 0 }, undefined], [{ lifetime: 59.9 }, "bad-catalog"], [{ weekly: NaN }, "bad-catalog"]]) {
     const bounded = await opened(`bounded ${JSON.stringify(limits)}`, { consent: "given", limits });

@@ -16,10 +16,11 @@ await test(async () => {
     "/page.wasm": answers(200, "text/html", "<!doctype html>"),
     "/cut.wasm": answers(200, "application/wasm", bytes.subarray(0, 5000)),
     "/plain.wasm": answers(200, "text/plain", bytes),
+    "/hung.wasm": () => {},
     "/lost.wasm": (_, answer) => (isThere ? answer.writeHead(200).end(bytes) : answer.destroy()),
   };
   const address = await pages({ special });
-  const options = (name) => ({ endpoint: server.address, consent: "given", name, module: `/${name}.wasm` });
+  const options = (module, name = module) => ({ endpoint: server.address, consent: "given", name, module: `/${module}.wasm` });
   for (const [name, says] of [["missing", /answers 404/], ["page", /magic/], ["cut", /past end/]]) {
     const page = await open(context, address, options(name));
     const { state, problem } = await status(page);
@@ -38,6 +39,19 @@ await test(async () => {
   assert.equal(found.problem, undefined);
   await page.evaluate(() => window.deniable.flush());
   await until(page, (s) => s.client.uploads.counted === 1, "sending what waited for it");
+
+  // A tab whose module does not come holds up no other.
+  const catalogs = context.waitForEvent("response", (response) => response.url().includes("/v1/catalog"));
+  const hung = await visit(context, address);
+  await hung.evaluate(async (options) => {
+    const { start } = await import("/deniable/deniable.js");
+    window.deniable = start(options);
+  }, options("hung", "held"));
+  await (await catalogs).finished();
+  await hung.waitForTimeout(500);
+  assert.equal((await status(hung)).state, "waiting");
+  assert.equal((await status(await open(context, address, options("plain", "held")))).state, "running", "beside one that waits");
+  await hung.close();
 
   // One that was had is not asked for again, for a response is read once.
   await context.route("**/v1/catalog", (route) => route.abort());

@@ -203,7 +203,7 @@ const UNKNOWN = 4;
 /** An error of storage, of whatever kind. */
 const STORAGE_ERROR = 3;
 
-/** More characters than any value may have bytes: what goes on after them makes no difference, and would take its time. */
+/** More characters than any text may have bytes: what goes on after them makes no difference, and would take its time. */
 const TOO_LONG = 4097;
 
 const CONSENTS = ["pending", "given", "withdrawn"] as const;
@@ -267,15 +267,19 @@ export class Core extends Wire {
     else if (isPlain(answer)) this.#value(answer);
     else if (Array.isArray(answer)) {
       this.putWhole(3).putWhole(answer.length);
-      answer.forEach((name) => this.putText(String(name)));
+      answer.forEach((name) => this.putText(name));
     } else return "unfit";
     return RECORDED[this.#call(Operation.Record, now).readWhole()]!;
+  }
+
+  override putText(text: string): this {
+    return super.putText(String(text).slice(0, TOO_LONG));
   }
 
   #value(value: PropertyValue): void {
     if (typeof value === "boolean") this.putWhole(0).putWhole(value);
     else if (typeof value === "number") this.putWhole(1).putNumber(value);
-    else this.putWhole(2).putText(value.slice(0, TOO_LONG));
+    else this.putWhole(2).putText(value);
   }
 
   turn(turn: Turn, now: Moment, name = ""): this {

@@ -11,7 +11,7 @@ import { DeniableError, type DeniableErrorCode } from "./refusal.js";
 import { MemoryStorage, openIndexedDb, type Storage } from "./storage.js";
 import { compile, type Source } from "./wire.js";
 
-export type { Answer, Budget, Consent, Ledger, Limits, Odds, Outcome, Preview, Properties, PropertyValue, Recorded, Spent, Tracked } from "./core.js";
+export type { Answer, Budget, Consent, CoreStatus, Ledger, Limits, Odds, Outcome, Preview, Properties, PropertyValue, Recorded, Spent, Tracked } from "./core.js";
 export { DeniableError, type DeniableErrorCode } from "./refusal.js";
 export { MemoryStorage, type Storage, type Stored } from "./storage.js";
 export type { Source } from "./wire.js";
@@ -162,6 +162,8 @@ export class Client {
   /** That it is being kept, and what was called for it. */
   #saying: Promise<void> | undefined;
   #decision: Operation | undefined;
+  /** The decision that is kept. */
+  #kept: Operation | undefined;
   #working: Promise<void> | undefined;
   #again = false;
   #talking: Promise<void> | undefined;
@@ -307,8 +309,11 @@ export class Client {
   async #decide(said: Consent, turn: Turn): Promise<void> {
     this.#said = said;
     this.#do((core, now) => core.turn(turn, now), true);
-    this.#decision = this.#pending.at(-1);
-    const keep = () => this.#storage.keep("consent", Uint8Array.of(said === "given" ? 1 : 0));
+    const decision = (this.#decision = this.#pending.at(-1));
+    const keep = async () => {
+      await this.#storage.keep("consent", Uint8Array.of(said === "given" ? 1 : 0));
+      this.#kept = decision;
+    };
     await (this.#saying = (this.#saying ?? this.#starting).then(keep).catch((error) => this.#storageFails(error)));
     await this.#settle(true);
   }
@@ -407,6 +412,18 @@ export class Client {
     if (said) this.#saidBefore = said[0] ? "given" : "withdrawn";
   }
 
+  /** What another tab was told since goes before what was said here and still waits for the first catalog, with the calls around it. */
+  async #follow(): Promise<void> {
+    const kept = this.#kept;
+    if (this.#core || !this.#pending.includes(kept!)) return;
+    const last = await this.#storage.read("consent");
+    const said = last?.[0] ? "given" : "withdrawn";
+    // What is erased was not said otherwise.
+    if (!last || said === this.#said || kept !== this.#decision) return;
+    [this.#saidBefore, this.#said] = [said, undefined];
+    this.#pending = this.#pending.filter((each) => each.isTaken && each !== kept);
+  }
+
   #load(): Promise<WebAssembly.Module> {
     return (this.#module ??= compile(this.#options.module ?? beside()));
   }
@@ -451,7 +468,7 @@ export class Client {
   /** Makes durable what was done, and waits for the catalog where there is none yet. It never rejects. */
   async #settle(urgent: boolean): Promise<void> {
     await this.#work(urgent);
-    if (!this.#core) await this.#talk();
+    if (!this.#core && this.#isWanted()) await this.#talk();
   }
 
   /** Brings the state up to date and makes it durable. One at a time; it never rejects. */
@@ -472,6 +489,7 @@ export class Client {
   async #round(urgent: boolean): Promise<void> {
     try {
       await this.#starting;
+      await this.#follow();
       if (this.#catalogState === "none") {
         // Another tab may have kept one meanwhile.
         const kept = this.#options.catalog ?? (await this.#storage.read("catalog"));
@@ -479,10 +497,11 @@ export class Client {
         if (this.#catalog) this.#catalogState = "kept";
       }
       // A no erases what is stored, whatever it was asked by.
-      if (this.#isUnwanted() && !this.#options.catalog && (await this.#storage.commit())) this.#catalog ??= NO_CATALOG;
+      if (this.#isUnwanted() && !this.#options.catalog && (await this.#storage.commit()) > 0) this.#catalog ??= NO_CATALOG;
       // What changed nothing is never due by itself, and would fill the list.
       const isUrgent = urgent || this.#pending.length >= MAX_PENDING / 2;
-      if (this.#catalog) await this.#locked(this.#name, () => this.#write(isUrgent));
+      // No other tab waits for the module of this one.
+      if (this.#catalog) await this.#load().then(() => this.#locked(this.#name, () => this.#write(isUrgent)));
     } catch (error) {
       if (!(error instanceof DeniableError)) this.#storageFails(error);
       // What the network refused may be there later.
@@ -601,6 +620,8 @@ export class Client {
       for (let said; said !== this.#saying; ) await (said = this.#saying);
       const applied = new Set(this.#pending);
       const commit = this.#ask((core, now) => core.commit(urgent, now));
+      // It waits for a catalog that can be used.
+      if (!this.#core) return;
       if (!commit) {
         // In an urgent round there is nothing to be written: what was done changed nothing, and is not done again over what another
         // tab writes later, such as a no after a yes that was known.

@@ -10,7 +10,7 @@ export interface Stored {
 export interface Storage {
   /** What a status calls it. */
   readonly kind: string;
-  /** The number of the commit that is stored; 0 if there is none. */
+  /** The number of the commit that is stored; 0 if there is none, and -1 if all was erased since `load`. */
   commit(): Promise<number>;
   /** What is stored. */
   load(): Promise<Stored | undefined>;
@@ -59,6 +59,8 @@ const KEPT = "kept";
  */
 export async function openIndexedDb(name: string): Promise<Storage> {
   let database: IDBDatabase | undefined;
+  /** What was loaded is no more, whatever other tabs wrote since by the same numbers. */
+  let isErased = false;
   const open = () => new Promise<IDBDatabase>((resolve, reject) => {
     const request = indexedDB.open("deniable", 1);
     request.onupgradeneeded = () => request.result.createObjectStore(KEPT);
@@ -67,6 +69,7 @@ export async function openIndexedDb(name: string): Promise<Storage> {
       request.result.onclose = request.result.onversionchange = () => {
         request.result.close();
         database = undefined;
+        isErased = true;
       };
       resolve(request.result);
     };
@@ -90,8 +93,11 @@ export async function openIndexedDb(name: string): Promise<Storage> {
   await run("readwrite", (kept) => (kept.put(true, key("tried")), kept.delete(key("tried"))));
   return {
     kind: "indexeddb",
-    commit: async () => (await get<number>("commit")) ?? 0,
-    load: () => get("state"),
+    async commit() {
+      const commit = (await get<number>("commit")) ?? 0;
+      return isErased ? -1 : commit;
+    },
+    load: () => ((isErased = false), get("state")),
     async save(state, before) {
       let isSaved = false;
       await run("readwrite", (kept) => {
