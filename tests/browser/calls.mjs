@@ -41,7 +41,7 @@ async function abuse() {
   const { start, MemoryStorage } = await import("/deniable/deniable.js");
   const names = ["endpoint", "name", "consent", "delaySeconds", "key", "module", "catalog", "storage"];
   const plain = () => ({ endpoint: "http://127.0.0.1:9", storage: new MemoryStorage(), consent: "given" });
-  const set = [undefined, null, true, NaN, 10n, Symbol("s"), () => 1, {}, [], new Date(NaN), "\0"];
+  const set = [undefined, null, true, NaN, 10n, Symbol("s"), () => 1, {}, [], new Date(NaN), "\0", Object.create(null)];
   const settings = set.flatMap((thing, i) => names.map((name) => [`${name} of ${i}`, { ...plain(), [name]: thing }]));
   const clients = [["nothing", undefined], ...settings].flatMap(([name, options]) => {
     try {
@@ -54,7 +54,8 @@ async function abuse() {
   });
   await Promise.race([Promise.all(clients.map(([, { ready }]) => ready)), new Promise((resolve) => setTimeout(resolve, 3000))]);
   for (const [name, client, tracked] of clients) {
-    const { state } = client.status();
+    const { state, problem } = client.status();
+    if (/^consent of [^0]/.test(name) && problem?.code !== "bad-argument") wrong.push(`start with ${name}: ${problem?.code}`);
     if (!["queued", "off"].includes(tracked) || state === "running") wrong.push(`start with ${name}: ${tracked}, ${state}`);
   }
   return wrong;

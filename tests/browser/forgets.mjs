@@ -140,8 +140,10 @@ await test(async () => {
   await agreed.evaluate(async () => (window.days += 1, await window.deniable.flush()));
   assert.deepEqual([(await status(agreed)).consent, stranger.came.length], ["withdrawn", sentBefore], "a no that came last");
   await late.evaluate(() => window.deniable.optIn());
+  const online = (page) => page.evaluate(() => void dispatchEvent(new Event("online")));
+  await online(late);
   await record(late);
-  await never.evaluate(() => window.deniable.flush());
+  await online(never);
   assert.equal((await until(never, (s) => s.client && s.pending === 0, "hearing of the yes")).consent, "given", "a yes that came last");
   await late.evaluate(() => window.deniable.flush());
   assert.equal((await status(late)).consent, "given");
@@ -170,6 +172,7 @@ await test(async () => {
     new Promise((resolve) => setTimeout(() => resolve("late"), 15_000)),
   ]));
   assert.equal(settled, "no");
+  await hanging.close();
   stranger.offer = undefined;
 
   // The registry's caps are 60.

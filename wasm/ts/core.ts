@@ -206,7 +206,8 @@ const STORAGE_ERROR = 3;
 /** More characters than any text may have bytes: what goes on after them makes no difference, and would take its time. */
 const TOO_LONG = 4097;
 
-const CONSENTS = ["pending", "given", "withdrawn"] as const;
+/** What a consent can be, in the module's order. */
+export const CONSENTS = ["pending", "given", "withdrawn"] as const;
 const TRACKED = ["taken", "unknown", "no-consent", "clock-not-set"] as const;
 const RECORDED = [
   "reported", "unknown", "no-consent", "clock-not-set", "budget-spent", "expired", "not-rotated-in", "answered-by-device",
@@ -243,7 +244,6 @@ export class Core extends Wire {
 
   /** Opens it; false if somebody else had the person forgotten, of whom the one before was told. */
   open(opening: Opening, now: Moment): boolean {
-    if (!CONSENTS.includes(opening.consent)) throw badArgument(`consent must be one of ${CONSENTS.join(", ")}`);
     if (!(opening.delaySeconds >= 0)) throw badArgument(`delaySeconds is ${opening.delaySeconds}, but must be a number from 0`);
     this.begin().putWhole(opening.catalog !== NO_CATALOG).putBytes(opening.catalog).putText(opening.key).putWhole(CONSENTS.indexOf(opening.consent));
     const { weekly = Infinity, lifetime = Infinity, publicBits = Infinity } = opening.limits;

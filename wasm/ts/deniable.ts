@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BAD_CATALOG, Core, NO_CATALOG, Taken, Turn, type Answer, type Consent, type CoreStatus, type Ledger, type Limits, type Moment, type Outcome,
+import { BAD_CATALOG, CONSENTS, Core, NO_CATALOG, Taken, Turn, type Answer, type Consent, type CoreStatus, type Ledger, type Limits, type Moment, type Outcome,
   type Preview, type Properties, type Recorded, type Reply, type Tracked, type Upload } from "./core.js";
 import { randomBytes } from "./host.js";
 import { DeniableError, type DeniableErrorCode } from "./refusal.js";
@@ -138,7 +138,7 @@ export function start(options: Options): Client {
 export class Client {
   readonly #options: Options;
   readonly #name: string;
-  readonly #endpoint: string;
+  #endpoint = "";
   #storage: Storage = new MemoryStorage();
   #module: Promise<WebAssembly.Module> | undefined;
   /** Whether the network refused it. */
@@ -181,7 +181,11 @@ export class Client {
   /** @internal */
   constructor(options: Options) {
     this.#options = { ...options };
-    this.#endpoint = String(this.#options.endpoint).replace(/\/+$/, "");
+    try {
+      this.#endpoint = String(this.#options.endpoint).replace(/\/+$/, "");
+    } catch {
+      // Nothing answers there, which is told of.
+    }
     this.#name = this.#options.name ?? this.#endpoint;
     // A module that cannot be had is told of when it is needed.
     (this.#isWanted() ? this.#load() : Promise.resolve(this.#options.module)).catch(() => {});
@@ -397,6 +401,7 @@ export class Client {
     } catch (error) {
       this.#storageFails(error);
     }
+    if (!CONSENTS.includes(this.#consent())) return this.#stop("bad-argument", `consent must be one of ${CONSENTS.join(", ")}`);
     const on = (event: string, act: () => void) => globalThis.addEventListener?.(event, act);
     on("online", () => {
       this.#askAt = 0;
@@ -489,6 +494,7 @@ export class Client {
   async #round(urgent: boolean): Promise<void> {
     try {
       await this.#starting;
+      if (this.#off) return;
       await this.#follow();
       if (this.#catalogState === "none") {
         // Another tab may have kept one meanwhile.
