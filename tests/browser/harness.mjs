@@ -182,6 +182,8 @@ export function kept({ key, at, byte }) {
     request.onerror = () => reject(request.error);
     request.onsuccess = () => {
       const store = request.result.transaction("kept", "readwrite").objectStore("kept");
+      // Else it would keep others from erasing it.
+      store.transaction.oncomplete = () => request.result.close();
       store.get(key).onsuccess = ({ target: { result: value } }) => {
         const bytes = value?.bytes ?? value;
         if (byte === undefined) return resolve(bytes && [...bytes]);
